@@ -1,0 +1,1 @@
+"""What the notebooks of Near the Pivot stand on."""
