@@ -1,0 +1,112 @@
+"""What a run is: frozen configurations, their canonical JSON, and hashes of content.
+
+A hash covers configuration and content (weights, images), never a path, a device or a date:
+the same run has the same hash on every machine.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import math
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+
+HASH_LENGTH = 16
+
+
+class InputError(ValueError):
+    """Bad input by a user: one sentence that says what is wrong, where, and what to do."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class InversionConfig:
+    """Textual inversion of one placeholder token (Gal et al., 2208.01618, section 4)."""
+
+    class_word: str
+    """Word or words whose mean embedding initializes the token."""
+    learning_rate: float = 5e-3
+    """Adam's constant step size, in units of an embedding entry (the paper's base rate)."""
+    steps: int = 1000
+    """Number of updates."""
+    batch_size: int = 4
+    """Images a step."""
+    template_set: str = "object"
+    """Name of a set in helpers.prompts.TEMPLATES."""
+    flip_probability: float = 0.0
+    """Share of mirrored images; 0 keeps left and right apart, which identities may need."""
+    seed: int = 0
+    """Seed of every named random stream of the training."""
+
+    def __post_init__(self) -> None:
+        require_positive(self, "learning_rate", "steps", "batch_size")
+        require_seed(self)
+        if not self.class_word.strip():
+            raise InputError("class_word is empty: name what the images show, for example class_word=toy.")
+        if not 0 <= self.flip_probability <= 1:
+            raise InputError(f"flip_probability is {self.flip_probability}: give a share from 0 to 1.")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class SamplingConfig:
+    """DPM-Solver++(2M) with classifier-free guidance (Lu et al., 2211.01095; Ho and Salimans, 2207.12598)."""
+
+    steps: int = 20
+    """Solver steps, one UNet evaluation each (two with guidance, in one batch)."""
+    guidance_scale: float = 4.0
+    """w in eps_uncond + w (eps_cond - eps_uncond); 1 switches guidance off."""
+    batch_size: int = 32
+    """Images in one batch; every batch has this size, the last one is padded."""
+    seed: int = 0
+    """Seed of the initial latents: image i has the same latents for every prompt and run."""
+
+    def __post_init__(self) -> None:
+        require_positive(self, "steps", "guidance_scale", "batch_size")
+        require_seed(self)
+
+
+def require_positive(config: Any, *fields: str) -> None:
+    """Raise InputError unless each named field is a finite number above 0."""
+    for field in fields:
+        value = getattr(config, field)
+        if not (math.isfinite(value) and value > 0):
+            raise InputError(f"{field} is {value}: give a number above 0.")
+
+
+def require_seed(config: Any) -> None:
+    """Raise InputError unless the seed is a whole number, 0 or above."""
+    if not isinstance(config.seed, int) or config.seed < 0:
+        raise InputError(f"seed is {config.seed!r}: give a whole number, 0 or above.")
+
+
+def canonical_json(value: Any) -> str:
+    """One text for one value: keys sorted, no spaces, dataclasses as objects, no NaN."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False, default=_plain)
+
+
+def _plain(value: Any) -> Any:
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
+    raise TypeError(f"{type(value).__name__} has no canonical JSON form")
+
+
+def content_hash(*parts: Any) -> str:
+    """Hash of configurations, names and fingerprints, in this order, as 16 hexadecimal digits."""
+    return hashlib.sha256(canonical_json(parts).encode()).hexdigest()[:HASH_LENGTH]
+
+
+def tensor_hash(named: Iterable[tuple[str, torch.Tensor]]) -> str:
+    """Hash of named tensors: names, shapes and values.
+
+    Floating values are hashed as float16, in which weights are stored, so that one file has one
+    hash whether it was loaded as float16 or as float32.
+    """
+    digest = hashlib.sha256()
+    for name, tensor in named:
+        values = tensor.detach().to(device="cpu", dtype=torch.float16 if tensor.is_floating_point() else tensor.dtype)
+        digest.update(f"{name}{tuple(values.shape)}".encode())
+        digest.update(values.contiguous().numpy().tobytes())
+    return digest.hexdigest()[:HASH_LENGTH]

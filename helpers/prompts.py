@@ -1,0 +1,145 @@
+"""Prompts: the training templates, the edit prompts, and what becomes of a prompt without S*.
+
+S* marks the learned concept in every template and prompt. The template sets are those of the
+Textual Inversion paper (Gal et al., 2208.01618, supplementary), written with S*.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+
+from helpers.config import InputError
+
+PLACEHOLDER = "S*"
+KINDS = ("background", "style", "object", "companion", "pose")
+
+_OBJECT = (
+    "a photo of a S*",
+    "a rendering of a S*",
+    "a cropped photo of the S*",
+    "the photo of a S*",
+    "a photo of a clean S*",
+    "a photo of a dirty S*",
+    "a dark photo of the S*",
+    "a photo of my S*",
+    "a photo of the cool S*",
+    "a close-up photo of a S*",
+    "a bright photo of the S*",
+    "a cropped photo of a S*",
+    "a photo of the S*",
+    "a good photo of the S*",
+    "a photo of one S*",
+    "a close-up photo of the S*",
+    "a rendition of the S*",
+    "a photo of the clean S*",
+    "a rendition of a S*",
+    "a photo of a nice S*",
+    "a good photo of a S*",
+    "a photo of the nice S*",
+    "a photo of the small S*",
+    "a photo of the weird S*",
+    "a photo of the large S*",
+    "a photo of a cool S*",
+    "a photo of a small S*",
+)
+
+_STYLE = (
+    "a painting in the style of S*",
+    "a rendering in the style of S*",
+    "a cropped painting in the style of S*",
+    "the painting in the style of S*",
+    "a clean painting in the style of S*",
+    "a dirty painting in the style of S*",
+    "a dark painting in the style of S*",
+    "a picture in the style of S*",
+    "a cool painting in the style of S*",
+    "a close-up painting in the style of S*",
+    "a bright painting in the style of S*",
+    "a good painting in the style of S*",
+    "a rendition in the style of S*",
+    "a nice painting in the style of S*",
+    "a small painting in the style of S*",
+    "a weird painting in the style of S*",
+    "a large painting in the style of S*",
+)
+
+TEMPLATES: dict[str, tuple[str, ...]] = {
+    "object": _OBJECT,
+    "style": _STYLE,
+    "anime": ("an anime illustration of S*",),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class EditPrompt:
+    """A prompt that asks for S* in a new situation."""
+
+    kind: str
+    """One of KINDS."""
+    text: str
+    """The prompt, with S* in it once."""
+
+
+def templates(name: str) -> tuple[str, ...]:
+    """The template set of this name.
+
+    Raises:
+        InputError: there is no such set.
+    """
+    if name not in TEMPLATES:
+        raise InputError(f"template set {name!r} does not exist: name one of {', '.join(TEMPLATES)}.")
+    return TEMPLATES[name]
+
+
+def class_prompt(template: str, class_word: str) -> str:
+    """The template with the class word in S*'s place: "a photo of S*" -> "a photo of character"."""
+    return template.replace(PLACEHOLDER, class_word)
+
+
+def without_placeholder(prompt: str) -> str:
+    """The prompt without S*, whose text embedding measures editability (2208.01618, section 5.1).
+
+    An article that belongs to S* goes with it: both "a photo of S* on the moon" and "a photo of a
+    S* on the moon" become "a photo of on the moon".
+    """
+    bare = re.sub(r"(\b(an?|the)\s+)?" + re.escape(PLACEHOLDER), " ", prompt, flags=re.IGNORECASE)
+    return " ".join(bare.split())
+
+
+def load_edit_prompts(path: Path) -> tuple[EditPrompt, ...]:
+    """Edit prompts of a YAML file that maps each kind to a list of prompts.
+
+    Raises:
+        InputError: the file is missing, is no such map, or a prompt lacks S*.
+    """
+    if not path.is_file():
+        raise InputError(f"{path} does not exist: name a YAML file of edit prompts, or one in data/prompts.")
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        first_line = str(error).splitlines()[0]
+        raise InputError(f"{path} is not readable as YAML ({first_line}): write one list of prompts a kind.") from error
+    if not isinstance(content, dict) or not content:
+        raise InputError(f"{path} holds no prompts: write one list of prompts for each kind ({', '.join(KINDS)}).")
+    return tuple(_edit_prompt(path, kind, text) for kind, texts in content.items() for text in texts or ())
+
+
+def _edit_prompt(path: Path, kind: object, text: object) -> EditPrompt:
+    if kind not in KINDS:
+        raise InputError(f"{path} has prompts of kind {kind!r}: use the kinds {', '.join(KINDS)}.")
+    if not isinstance(text, str) or text.count(PLACEHOLDER) != 1:
+        raise InputError(f"{path}, {kind}: prompt {text!r} must be a text with {PLACEHOLDER} in it once.")
+    return EditPrompt(kind=kind, text=text)
+
+
+def few_of_each_kind(prompts: tuple[EditPrompt, ...], count: int) -> tuple[EditPrompt, ...]:
+    """At most `count` prompts of each kind, the first ones, in the order of the file."""
+    kept: list[EditPrompt] = []
+    for prompt in prompts:
+        if sum(other.kind == prompt.kind for other in kept) < count:
+            kept.append(prompt)
+    return tuple(kept)

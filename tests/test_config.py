@@ -1,0 +1,49 @@
+"""Configurations are checked, and one value has one canonical text and one hash."""
+
+import dataclasses
+
+import pytest
+import torch
+
+from helpers.config import InputError, InversionConfig, SamplingConfig, canonical_json, content_hash, tensor_hash
+
+
+def test_canonical_json_has_one_form():
+    assert canonical_json({"b": 1, "a": [0.1, None]}) == '{"a":[0.1,null],"b":1}'
+    assert canonical_json(SamplingConfig()) == '{"batch_size":32,"guidance_scale":4.0,"seed":0,"steps":20}'
+    with pytest.raises(ValueError):
+        canonical_json(float("nan"))
+    with pytest.raises(TypeError):
+        canonical_json(object())
+
+
+def test_every_field_changes_the_hash():
+    config = InversionConfig(class_word="toy")
+    changed = {"class_word": "dog", "learning_rate": 1e-2, "steps": 5, "batch_size": 2}
+    changed |= {"template_set": "anime", "flip_probability": 0.5, "seed": 1}
+    assert changed.keys() == {field.name for field in dataclasses.fields(config)}
+    hashes = {content_hash(dataclasses.replace(config, **{name: value})) for name, value in changed.items()}
+    assert len(hashes | {content_hash(config)}) == len(changed) + 1
+
+
+def test_tensor_hash_sees_values_names_and_shapes_but_not_the_precision_of_loading():
+    values = torch.arange(6, dtype=torch.float16).reshape(2, 3)
+    known = tensor_hash([("w", values)])
+    assert known == tensor_hash([("w", values.float())])
+    assert known not in (tensor_hash([("v", values)]), tensor_hash([("w", values.T)]), tensor_hash([("w", values + 1)]))
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"learning_rate": 0.0},
+        {"learning_rate": float("nan")},
+        {"steps": 0},
+        {"class_word": " "},
+        {"seed": -1},
+        {"flip_probability": 2.0},
+    ],
+)
+def test_bad_fields_are_named(wrong):
+    with pytest.raises(InputError, match=next(iter(wrong))):
+        InversionConfig(**{"class_word": "toy", **wrong})
