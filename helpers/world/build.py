@@ -1,0 +1,74 @@
+"""Build the chibi world: `python -m helpers.world.build --preset cpu|gpu`. Kill it at any point and start it again."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file
+from torch import nn
+
+from helpers.world.export import as_reloaded, save_clip, save_pipeline, save_unet, text_tower
+from helpers.world.fit import write_tensors
+from helpers.world.networks import make_clip, make_unet, make_vae
+from helpers.world.rendered import render_all
+from helpers.world.stages import Preset, Site, train_clip, train_unet, train_vae
+from helpers.world.vocabulary import make_tokenizer
+
+log = logging.getLogger(__name__)
+ROOT = Path(__file__).resolve().parents[2]
+PRESETS = {
+    "cpu": Preset(training=60_000, wide=40_000, vae=(2200, 32), clip=(800, 192), scorer=(600, 192), reader=(2800, 64), unet=(6000, 64)),
+    "gpu": Preset(training=120_000, wide=80_000, vae=(8000, 128), clip=(4000, 1024), scorer=(4000, 1024), reader=(8000, 256), unet=(24_000, 512)),
+    "tiny": Preset(training=2000, wide=2000, vae=(12, 8), clip=(12, 16), scorer=(12, 16), reader=(12, 8), unet=(12, 8)),
+}  # fmt: skip
+
+
+def finished(site: Site, name: str, empty: Callable[[], nn.Module], train: Callable[[], nn.Module]) -> nn.Module:
+    """The stage's model, read if its weights are there, else trained and written; rounded as users will load it."""
+    path = site.folder / f"{name}.safetensors"
+    if path.exists():
+        model = empty()
+        model.load_state_dict(load_file(path))
+        log.info("%s: already trained, read from %s", name, path)
+    else:
+        model = train()
+        write_tensors(path, model.state_dict(), {"stage": name})
+    return as_reloaded(model.to(site.device))
+
+
+def build(*, preset: str, device: str, out: Path, work: Path, workers: int = 2, with_unet_b: bool = False) -> None:
+    """Train every stage that is missing, in order, and export each as soon as it can be."""
+    site = Site(preset=PRESETS[preset], folder=work / preset, device=torch.device(device))
+    tokenizer = make_tokenizer()
+    render_all(folder=site.data, training=site.preset.training, wide=site.preset.wide, tokenizer=tokenizer, workers=workers)
+    vae = finished(site, "vae", make_vae, lambda: train_vae(site))
+    clip = finished(site, "clip", lambda: make_clip(tokenizer), lambda: train_clip(site))
+    save_clip(out / "clip", clip, tokenizer)
+    encoder = text_tower(clip).to(site.device).requires_grad_(False)
+    unet = finished(site, "unet", lambda: make_unet("unet"), lambda: train_unet(site, "unet", vae, encoder))
+    save_pipeline(out / "pipeline", vae=vae, clip=clip, tokenizer=tokenizer, unet=unet)
+    if with_unet_b:
+        unet_b = finished(site, "unet_b", lambda: make_unet("unet_b"), lambda: train_unet(site, "unet_b", vae, encoder))
+        save_unet(out / "unet_b", unet_b)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--preset", choices=PRESETS, default="cpu")
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--out", type=Path, default=ROOT / "data" / "chibi")
+    parser.add_argument("--work", type=Path, default=ROOT / "build" / "world", help="checkpoints and rendered pictures")
+    parser.add_argument("--workers", type=int, default=2, help="processes that draw")
+    parser.add_argument("--unet-b", action="store_true", help="also train the second UNet")
+    arguments = parser.parse_args()
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    build(preset=arguments.preset, device=arguments.device, out=arguments.out, work=arguments.work, workers=arguments.workers,
+          with_unet_b=arguments.unet_b)  # fmt: skip
+
+
+if __name__ == "__main__":
+    main()

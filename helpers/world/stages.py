@@ -1,0 +1,169 @@
+"""Train the chibi world's generator: VAE, CLIP, UNets. Each stage is one function, resumable, seeded."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+from pathlib import Path
+
+import numpy as np
+import torch
+from diffusers import AutoencoderKL, UNet2DConditionModel
+from torch import Tensor
+from torch.nn import functional as F
+from transformers import CLIPModel, CLIPTextModel
+
+from helpers.world.fit import fit
+from helpers.world.networks import make_clip, make_scheduler, make_unet, make_vae, normalise_latents, to_channels_last
+from helpers.world.rendered import CAPTIONS, load
+from helpers.world.scene import rng
+from helpers.world.vocabulary import make_tokenizer
+
+log = logging.getLogger(__name__)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Preset:
+    """How much of everything a world is trained on."""
+
+    training: int  # captioned pictures
+    wide: int  # pictures for the instruments
+    vae: tuple[int, int]  # steps, batch
+    clip: tuple[int, int]
+    scorer: tuple[int, int]
+    reader: tuple[int, int]
+    unet: tuple[int, int]
+    seed: int = 0
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Site:
+    """Where a world is built: its preset, its working folder and the device."""
+
+    preset: Preset
+    folder: Path
+    device: torch.device
+
+    @property
+    def data(self) -> Path:
+        return self.folder / "data"
+
+    def generator(self, stream: str, step: int) -> torch.Generator:
+        """A CPU generator for one step of one stream, so that results repeat across devices."""
+        return torch.Generator().manual_seed(int(rng(self.preset.seed, stream, step).integers(2**63)))
+
+    def choice(self, stream: str, step: int, n: int, size: int) -> np.ndarray:
+        """`size` indices below n for one step of one stream."""
+        return rng(self.preset.seed, stream, step).integers(0, n, size)
+
+    def autocast(self) -> torch.autocast:
+        """bfloat16 on a GPU, float32 on the CPU."""
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda")
+
+
+def seeded(site: Site, name: str, build, *arguments):
+    """A model with weights initialized from the world's seed, on the device."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(int(rng(site.preset.seed, f"init {name}").integers(2**31)))
+        model = build(*arguments)
+    return to_channels_last(model).to(site.device)
+
+
+def to_input(site: Site, pictures: np.ndarray) -> Tensor:
+    """uint8 pictures [n, 64, 64, 3] as a float batch [n, 3, 64, 64] in [-1, 1]."""
+    batch = torch.from_numpy(pictures).to(site.device).permute(0, 3, 1, 2)
+    return batch.float().div(127.5).sub(1).contiguous(memory_format=torch.channels_last)
+
+
+def train_vae(site: Site) -> AutoencoderKL:
+    """Reconstruction plus a light KL; half of each batch comes from beyond the training population,
+    as Stable Diffusion's autoencoder has seen more than any one character."""
+    steps, size = site.preset.vae
+    vae = seeded(site, "vae", make_vae)
+    sources = [load(site.data, "training", site.preset.training), load(site.data, "wide", site.preset.wide)]
+
+    def loss(step: int) -> Tensor:
+        halves = [source[site.choice(f"vae {i}", step, len(source), size // 2)] for i, source in enumerate(sources)]
+        pictures = to_input(site, np.concatenate(halves))
+        with site.autocast():
+            posterior = vae.encode(pictures).latent_dist
+            noise = torch.randn(posterior.mean.shape, generator=site.generator("vae noise", step)).to(site.device)
+            decoded = vae.decode(posterior.mean + posterior.std * noise).sample.float()
+        kl = 0.5 * (posterior.mean.float().square() + posterior.var.float() - 1 - posterior.logvar.float()).mean()
+        return F.mse_loss(decoded, pictures) + 0.1 * F.l1_loss(decoded, pictures) + 2e-4 * kl
+
+    fit(name="vae", module=vae, loss=loss, steps=steps, learning_rate=2e-3, folder=site.folder, ema_decay=0.995)
+    means = torch.cat([encode(site, vae, sources[0][i : i + 200])[0] for i in range(0, min(4000, len(sources[0])), 200)])
+    normalise_latents(vae, means.mean((0, 2, 3)), means.std((0, 2, 3)))
+    return vae
+
+
+@torch.no_grad()
+def encode(site: Site, vae: AutoencoderKL, pictures: np.ndarray) -> tuple[Tensor, Tensor]:
+    """Mean and standard deviation of the latents [n, 4, 16, 16] of uint8 pictures."""
+    posterior = vae.encode(to_input(site, pictures)).latent_dist
+    return posterior.mean, posterior.std
+
+
+def train_clip(site: Site) -> CLIPModel:
+    """The symmetric contrastive loss of CLIP (arXiv 2103.00020, figure 3) on pictures and captions."""
+    steps, size = site.preset.clip
+    clip = seeded(site, "clip", make_clip, make_tokenizer())
+    pictures, tokens = load(site.data, "training", site.preset.training), load(site.data, "tokens", site.preset.training)
+
+    def loss(step: int) -> Tensor:
+        rows = site.choice("clip", step, len(pictures), size)
+        columns = site.choice("clip caption", step, CAPTIONS, size)
+        ids = trim(torch.from_numpy(tokens[rows, columns].astype(np.int64)), make_end(tokens))
+        with site.autocast():
+            out = clip(pixel_values=to_input(site, pictures[rows]), input_ids=ids.to(site.device))
+        return contrastive(out.logits_per_text.float())
+
+    fit(name="clip", module=clip, loss=loss, steps=steps, learning_rate=1e-3, folder=site.folder, weight_decay=0.05)
+    return clip
+
+
+def make_end(tokens: np.ndarray) -> int:
+    """The end-of-text id: what every caption is padded with."""
+    return int(tokens.max())
+
+
+def trim(ids: Tensor, end: int) -> Tensor:
+    """Cut a batch of token ids after its longest caption; CLIP's causal text tower does not notice."""
+    return ids[:, : int((ids != end).sum(1).max()) + 1]
+
+
+def contrastive(logits: Tensor) -> Tensor:
+    """Mean cross-entropy of texts among pictures and pictures among texts; logits [n, n]."""
+    target = torch.arange(len(logits), device=logits.device)
+    return (F.cross_entropy(logits, target) + F.cross_entropy(logits.T, target)) / 2
+
+
+def train_unet(site: Site, name: str, vae: AutoencoderKL, text_encoder: CLIPTextModel) -> UNet2DConditionModel:
+    """Epsilon prediction (DDPM, arXiv 2006.11239, equation 14) on latents; one caption in ten is empty; EMA weights."""
+    steps, size = site.preset.unet
+    unet, scheduler = seeded(site, name, make_unet, name), make_scheduler()
+    pictures, tokens = load(site.data, "training", site.preset.training), load(site.data, "tokens", site.preset.training)
+    moments = [encode(site, vae, pictures[i : i + 200]) for i in range(0, len(pictures), 200)]
+    mean, deviation = (torch.cat([m[k] for m in moments]).half() for k in (0, 1))
+    empty = torch.from_numpy(np.asarray(make_tokenizer()("", padding="max_length").input_ids))
+    log.info("%s: latents have mean %.3f and deviation %.3f", name, mean.float().mean(), mean.float().std())
+
+    def loss(step: int) -> Tensor:
+        rows = site.choice(f"{name} data", step, len(pictures), size)
+        columns = site.choice(f"{name} caption", step, CAPTIONS, size)
+        ids = torch.from_numpy(tokens[rows, columns].astype(np.int64))
+        g = site.generator(f"{name} noise", step)
+        ids[torch.rand(size, generator=g) < 0.1] = empty
+        drawn = [torch.randn(size, *mean.shape[1:], generator=g).to(site.device) for _ in range(2)]
+        timesteps = torch.randint(0, 1000, (size,), generator=g).to(site.device)
+        clean = mean[rows].float() + deviation[rows].float() * drawn[0]
+        noisy = scheduler.add_noise(clean, drawn[1], timesteps)
+        with torch.no_grad():
+            states = text_encoder(ids.to(site.device)).last_hidden_state
+        with site.autocast():
+            predicted = unet(noisy.contiguous(memory_format=torch.channels_last), timesteps, states).sample
+        return F.mse_loss(predicted.float(), drawn[1])
+
+    fit(name=name, module=unet, loss=loss, steps=steps, learning_rate=1e-3, folder=site.folder, ema_decay=0.999)
+    return unet
