@@ -13,7 +13,7 @@ export $(VALUES)
 # The first Python that is new enough, unless PYTHON names one.
 FIND := for p in "$$PYTHON" python3.11 python3.12 python3.13 python3 python; do \
   if "$$p" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then break; fi; done
-RUN := "$$VENV/bin/python" -m
+RUN := "$${VENV:-.venv}/bin/python" -m
 
 .PHONY: help setup reports test test-slow lab world bench lint
 

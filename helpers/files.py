@@ -60,4 +60,4 @@ def output_name(name: str) -> str:
 
 def out_folder(out: str, *, profile: str) -> Path:
     """Return the folder a notebook writes to: `out`, or reports/<profile> where that is empty."""
-    return Path(out).expanduser() if out else ROOT / "reports" / output_name(profile)
+    return Path(out) if out else ROOT / "reports" / output_name(profile)

@@ -1,0 +1,158 @@
+"""How reports look: one theme, one colour and marker a condition, captions and alt texts.
+
+Everything a notebook displays goes through here, so that all text, a user's concept names and
+prompts among it, is escaped on its way into HTML.
+"""
+
+import base64
+import html
+import io
+from collections.abc import Sequence
+from typing import Any
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+from IPython.display import display, update_display
+from matplotlib.figure import Figure
+
+DPI = 192
+"""Pixels an inch of a saved figure; pages show 96, so that figures are sharp on dense screens."""
+
+THEME = {
+    "figure.figsize": (7.0, 4.0),
+    "figure.constrained_layout.use": True,
+    "figure.facecolor": "white",
+    "font.size": 10,
+    "axes.titlesize": 11,
+    "axes.titlelocation": "left",
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.edgecolor": "#667085",
+    "axes.labelcolor": "#344054",
+    "axes.grid": True,
+    "grid.color": "#e4e7ec",
+    "grid.linewidth": 0.8,
+    "xtick.color": "#475467",
+    "ytick.color": "#475467",
+    "lines.linewidth": 1.8,
+    "lines.markersize": 6,
+    "errorbar.capsize": 3,
+    "legend.frameon": False,
+}
+
+CONDITIONS = {
+    "real": ("#1f2937", "*"),
+    "reconstructed": ("#6b7280", "X"),
+    "generated": ("#5c6bc0", "h"),
+    "class word": ("#8a8f98", "P"),
+    "inversion": ("#0072b2", "o"),
+    "lora": ("#d55e00", "s"),
+    "pivotal": ("#009e73", "D"),
+    "regularised": ("#cc79a7", "^"),
+    "named": ("#b8860b", "v"),
+    "null": ("#56b4e9", "<"),
+}
+"""Colour and marker of a condition, the same in every report; colours differ in lightness too."""
+
+
+def theme() -> None:
+    """Make every figure of this notebook look like those of the others."""
+    plt.rcParams.update(THEME)
+
+
+def mark(condition: str) -> dict[str, str]:
+    """Return colour, marker and label of a condition, as keyword arguments of a plotting call."""
+    if condition not in CONDITIONS:
+        raise ValueError(f"Condition {condition!r} has no colour yet: add it to helpers.figures.CONDITIONS.")
+    colour, marker = CONDITIONS[condition]
+    return {"color": colour, "marker": marker, "label": condition}
+
+
+def answer_here() -> None:
+    """Hold the place of the answer under the title; `answer` fills it from further down."""
+    _display("<p class='pending'>The answer appears here when the notebook has run.</p>", "", display_id="answer")
+
+
+def answer(*lines: str, setup: str) -> None:
+    """Put the answer where `answer_here` stands: up to three lines, then one line of set-up."""
+    paragraphs = "".join(f"<p>{html.escape(line)}</p>" for line in lines)
+    page = f'<div class="answer">{paragraphs}<p class="setup">{html.escape(setup)}</p></div>'
+    update_display({"text/html": page, "text/plain": "\n".join(lines)}, display_id="answer", raw=True)
+
+
+def say(text: str) -> None:
+    """Write a sentence with computed numbers in it."""
+    _display(f'<p class="say">{html.escape(text)}</p>', text)
+
+
+def show(figure: Figure, *, caption: str, alt: str) -> None:
+    """Show a figure with its caption (with n and the kind of interval) and a text for who cannot see it."""
+    if not caption.strip() or not alt.strip():
+        raise ValueError("A figure needs a caption and an alt text: say what it shows and what can be seen in it.")
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=DPI, metadata={"Software": None})
+    plt.close(figure)
+    width = round(figure.get_figwidth() * 96)
+    data = base64.b64encode(buffer.getvalue()).decode("ascii")
+    image = f'<img src="data:image/png;base64,{data}" width="{width}" alt="{html.escape(alt)}">'
+    page = f'<figure class="plot">{image}<figcaption>{html.escape(caption)}</figcaption></figure>'
+    _display(page, f"{caption}\n{alt}")
+
+
+def table(rows: pd.DataFrame, *, caption: str, digits: int = 3) -> None:
+    """Show a small table; numbers keep `digits` significant digits, the index is shown if it has names."""
+    named = not isinstance(rows.index, pd.RangeIndex)
+    body = rows.to_html(index=named, border=0, float_format=lambda x: format(x, f".{digits}g"), na_rep="–")
+    page = f'<figure class="table"><figcaption>{html.escape(caption)}</figcaption><div>{body}</div></figure>'
+    _display(page, f"{caption}\n{rows.to_string(index=named)}")
+
+
+def contact_sheet(
+    images: np.ndarray,
+    *,
+    columns: int,
+    row_labels: Sequence[str] = (),
+    column_labels: Sequence[str] = (),
+    zoom: int = 3,
+) -> Figure:
+    """Lay out uint8 images [n, height, width, 3] in rows, every pixel `zoom` pixels wide.
+
+    Give the figure to `show`. Without resampling: what a reader sees is what the model drew.
+    """
+    if images.dtype != np.uint8 or images.ndim != 4 or images.shape[3] != 3 or not len(images):
+        raise ValueError(
+            f"A contact sheet takes uint8 images [n, height, width, 3], not {images.dtype} {images.shape}."
+        )
+    gap = 6
+    canvas = _tile(images.repeat(zoom, axis=1).repeat(zoom, axis=2), columns=columns, gap=gap)
+    left = 12 + max((13 * len(label) for label in row_labels), default=0)
+    top = 40 if column_labels else gap
+    height, width = canvas.shape[0] + top, canvas.shape[1] + left
+    figure = plt.figure(figsize=(width / DPI, height / DPI), layout="none")
+    axes = figure.add_axes((left / width, 0, canvas.shape[1] / width, canvas.shape[0] / height))
+    axes.imshow(canvas, interpolation="nearest", aspect="auto", extent=(0, canvas.shape[1], canvas.shape[0], 0))
+    axes.grid(False)
+    for spine in axes.spines.values():
+        spine.set_visible(False)
+    pitch_y, pitch_x = images.shape[1] * zoom + gap, images.shape[2] * zoom + gap
+    axes.set_yticks([(row + 0.5) * pitch_y for row in range(len(row_labels))], row_labels)
+    axes.set_xticks([(column + 0.5) * pitch_x for column in range(len(column_labels))], column_labels)
+    axes.tick_params(length=0, labelsize=9, top=True, labeltop=True, bottom=False, labelbottom=False)
+    return figure
+
+
+def _tile(images: np.ndarray, *, columns: int, gap: int) -> np.ndarray:
+    """Put images in rows on white paper, `gap` pixels apart."""
+    count, height, width = images.shape[:3]
+    rows = -(-count // columns)
+    paper = np.full((rows * (height + gap), columns * (width + gap), 3), 255, np.uint8)
+    for index, image in enumerate(images):
+        top, left = (index // columns) * (height + gap), (index % columns) * (width + gap)
+        paper[top : top + height, left : left + width] = image
+    return paper
+
+
+def _display(page: str, plain: str, **options: Any) -> None:
+    """Display HTML, with plain text for a terminal or a search."""
+    display({"text/html": page, "text/plain": plain}, raw=True, **options)
