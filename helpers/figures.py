@@ -57,7 +57,11 @@ CONDITIONS = {
 
 
 def theme() -> None:
-    """Make every figure of this notebook look like those of the others."""
+    """Make every figure of this notebook look like those of the others.
+
+    Figures then appear through `show` alone, never by themselves without caption and alt text.
+    """
+    plt.switch_backend("agg")
     plt.rcParams.update(THEME)
 
 
