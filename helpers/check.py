@@ -32,6 +32,7 @@ def prepare(notebooks: Sequence[Path], folder: Path) -> None:
             str(path),
             str(folder / path.name),
             parameters={"profile": "smoke", "out": "."},
+            kernel_name="python3",
             language="python",
             prepare_only=True,
         )
