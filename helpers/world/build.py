@@ -13,7 +13,9 @@ from torch import nn
 
 from helpers.world.export import as_reloaded, save_clip, save_pipeline, save_unet, text_tower
 from helpers.world.fit import write_tensors
+from helpers.world.instruments import READER, make_scorer, save_reader, save_scorer, train_reader, train_scorer
 from helpers.world.networks import make_clip, make_unet, make_vae
+from helpers.world.reader import Reader
 from helpers.world.rendered import render_all
 from helpers.world.stages import Preset, Site, train_clip, train_unet, train_vae
 from helpers.world.vocabulary import make_tokenizer
@@ -21,7 +23,7 @@ from helpers.world.vocabulary import make_tokenizer
 log = logging.getLogger(__name__)
 ROOT = Path(__file__).resolve().parents[2]
 PRESETS = {
-    "cpu": Preset(training=60_000, wide=40_000, vae=(2200, 32), clip=(800, 192), scorer=(600, 192), reader=(2800, 64), unet=(6000, 64)),
+    "cpu": Preset(training=60_000, wide=40_000, vae=(2800, 16), clip=(700, 192), scorer=(600, 192), reader=(2800, 64), unet=(9000, 48)),
     "gpu": Preset(training=120_000, wide=80_000, vae=(8000, 128), clip=(4000, 1024), scorer=(4000, 1024), reader=(8000, 256), unet=(24_000, 512)),
     "tiny": Preset(training=2000, wide=2000, vae=(12, 8), clip=(12, 16), scorer=(12, 16), reader=(12, 8), unet=(12, 8)),
 }  # fmt: skip
@@ -46,6 +48,10 @@ def build(*, preset: str, device: str, out: Path, work: Path, workers: int = 2, 
     tokenizer = make_tokenizer()
     render_all(folder=site.data, training=site.preset.training, wide=site.preset.wide, tokenizer=tokenizer, workers=workers)
     vae = finished(site, "vae", make_vae, lambda: train_vae(site))
+    reader = finished(site, "reader", lambda: Reader(**READER), lambda: train_reader(site, vae))
+    save_reader(out / "reader", reader)
+    scorer = finished(site, "scorer", make_scorer, lambda: train_scorer(site))
+    save_scorer(out / "scorer", scorer)
     clip = finished(site, "clip", lambda: make_clip(tokenizer), lambda: train_clip(site))
     save_clip(out / "clip", clip, tokenizer)
     encoder = text_tower(clip).to(site.device).requires_grad_(False)

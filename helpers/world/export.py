@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import copy
 import json
-import os
-import shutil
 from pathlib import Path
 
 import torch
@@ -13,6 +11,7 @@ from diffusers import AutoencoderKL, DPMSolverMultistepScheduler, StableDiffusio
 from transformers import CLIPImageProcessor, CLIPModel, CLIPTextModel, CLIPTokenizer
 
 from helpers.world.networks import make_scheduler
+from helpers.world.replacing import Replacing
 
 
 def text_tower(clip: CLIPModel) -> CLIPTextModel:
@@ -73,22 +72,3 @@ def load_as_float32(config: Path) -> None:
         if part in data:
             data[part]["dtype"] = "float32"
     config.write_text(json.dumps(data, indent=2, sort_keys=True) + "\n")
-
-
-class Replacing:
-    """A folder written aside and renamed when the block ends well; the old one stays until then."""
-
-    def __init__(self, folder: Path):
-        self.folder, self.aside = folder, folder.with_name(folder.name + ".aside")
-
-    def __enter__(self) -> Path:
-        shutil.rmtree(self.aside, ignore_errors=True)
-        self.aside.mkdir(parents=True)
-        return self.aside
-
-    def __exit__(self, failed, *_) -> None:
-        if failed:
-            shutil.rmtree(self.aside, ignore_errors=True)
-            return
-        shutil.rmtree(self.folder, ignore_errors=True)
-        os.replace(self.aside, self.folder)

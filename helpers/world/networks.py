@@ -10,13 +10,13 @@ from transformers import CLIPConfig, CLIPModel, CLIPTokenizer
 from helpers.world.vocabulary import MAX_LENGTH
 
 TEXT_WIDTH = 128
-UNET_CHANNELS = {"unet": (48, 96, 160), "unet_b": (40, 80, 136)}
+UNET_CHANNELS = {"unet": (32, 64, 128), "unet_b": (40, 72, 112)}
 
 
 def make_vae() -> AutoencoderKL:
     """64x64 RGB in [-1, 1] to 16x16x4 latents."""
     return AutoencoderKL(
-        down_block_types=["DownEncoderBlock2D"] * 3, up_block_types=["UpDecoderBlock2D"] * 3, block_out_channels=(24, 48, 64),
+        down_block_types=["DownEncoderBlock2D"] * 3, up_block_types=["UpDecoderBlock2D"] * 3, block_out_channels=(16, 32, 64),
         layers_per_block=1, latent_channels=4, norm_num_groups=8, sample_size=64, mid_block_add_attention=False, scaling_factor=1.0,
     )  # fmt: skip
 
@@ -52,7 +52,7 @@ def make_unet(name: str) -> UNet2DConditionModel:
         sample_size=16, in_channels=4, out_channels=4, layers_per_block=1, block_out_channels=UNET_CHANNELS[name],
         down_block_types=("CrossAttnDownBlock2D", "CrossAttnDownBlock2D", "DownBlock2D"),
         up_block_types=("UpBlock2D", "CrossAttnUpBlock2D", "CrossAttnUpBlock2D"),
-        cross_attention_dim=TEXT_WIDTH, attention_head_dim=4, norm_num_groups=8,
+        cross_attention_dim=TEXT_WIDTH, attention_head_dim=(1, 2, 4), norm_num_groups=8,
     )  # fmt: skip
 
 

@@ -1,0 +1,144 @@
+"""Draw the concepts to learn: `python -m helpers.world.newcomers` writes data/concepts, the same every time.
+
+A newcomer has three factors without a name inside the reach of training pictures and one outside it.
+Each concept has 25 training pictures (the first five differ in pose, place and background) and 20 that only score.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import logging
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from helpers.world import scene as w
+from helpers.world.draw import draw
+from helpers.world.population import NAMES, named_characters, object_place, place_figure, sample_character
+from helpers.world.replacing import Replacing
+from helpers.world.scene import Character, Scene, rng, to_json, unnamed_colour
+
+log = logging.getLogger(__name__)
+ROOT = Path(__file__).resolve().parents[2]
+TRAINING, FIRST, SCORE_ONLY = 25, 5, 20
+DEVELOP = ("alba", "brio", "cyra", "dune", "echo", "fern")
+CONFIRM = ("gale", "hex", "iris", "jade", "kite", "lark")
+INSIDE = ("hair_style", "emblem", "eyes")  # beside hair and garment colour, which are always unnamed
+OUTSIDE = ("odd eyes", "wide eyes", "cross", "diamond", "crown")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Newcomer:
+    """A new character and what about it has no name or lies beyond the training pictures."""
+
+    character: Character
+    inside: tuple[str, ...]
+    outside: str
+
+
+def newcomer(number: int) -> Newcomer:
+    """New character `number`: colours no caption names, one more unnamed factor, one held-out factor."""
+    g = rng(11, "newcomer", number)
+    character = dataclasses.replace(sample_character(g, unnamed=0), emblem=str(g.choice(["star", "heart", "moon", "bolt"])), eye_shape="round")
+    third, outside = INSIDE[number % 3], OUTSIDE[number % 5]
+    if third == "emblem" and outside in ("cross", "diamond"):
+        third = "hair_style"
+    changes: dict = {"hair_colour": unnamed_colour(g, w.HAIR_COLOURS), "garment_colour": unnamed_colour(g, w.COLOURS)}
+    if third == "hair_style":
+        changes["hair_style"] = "curly"
+    elif third == "emblem":
+        changes["emblem"] = str(g.choice(["leaf", "ring"]))
+    else:
+        changes["eye_left"] = changes["eye_right"] = unnamed_colour(g, w.EYE_COLOURS)
+    if outside == "odd eyes":
+        changes["eye_right"] = unnamed_colour(g, {"left": changes.get("eye_left", character.eye_left)}, far=150)
+    elif outside == "wide eyes":
+        changes["eye_shape"] = "wide"
+    elif outside == "crown":
+        changes["accessory"] = "crown"
+    else:
+        changes["emblem"] = outside
+    return Newcomer(character=dataclasses.replace(character, **changes), inside=("hair_colour", "garment_colour", third), outside=outside)
+
+
+def scenes_of(characters: list[Character], stream: str, *, pose: str = "", place: str = "", background: str = "", art_style: str = "illustration") -> list[Scene]:
+    """45 scenes of one character (or of all of them in turn); what is given stays the same in every picture."""
+    g = rng(11, f"scenes of {stream}")
+    poses, backgrounds = g.permutation(list(w.POSES)), g.permutation(list(w.BACKGROUNDS))
+    scenes = []
+    for i in range(TRAINING + SCORE_ONLY):
+        block = i // FIRST  # a new order of poses, places and backgrounds every five pictures
+        this_pose = pose or str(np.roll(poses, block)[i % FIRST])
+        this_place = place or list(w.PLACES)[(i + block) % 3]
+        this_background = background or str(np.roll(backgrounds, 2 * block + i // 10)[i % FIRST])
+        figure = place_figure(g, characters[i % len(characters)], this_pose, w.PLACES[this_place])
+        figure = dataclasses.replace(figure, pose=tuple(float(np.clip(a + g.normal(0, 6), 0, 150)) for a in w.POSES[this_pose]))
+        thing = str(g.choice(["ball", "box", "cat", "plant", "lamp", "star"])) if g.random() < 0.3 else "none"
+        scenes.append(Scene(figures=(figure,), background=this_background, background_seed=int(g.integers(2**31)), object=thing,
+                            object_x=object_place(g, figure.x), art_style=art_style))  # fmt: skip
+    return scenes
+
+
+def scenes_of_pair(first: Character, second: Character) -> list[Scene]:
+    """45 scenes that show both characters, sides changing."""
+    scenes = []
+    for i, scene in enumerate(scenes_of([first], f"{first} {second}")):
+        g = rng(11, "pair", i)
+        sides = (17.0, 47.0) if i % 2 == 0 else (47.0, 17.0)
+        figures = (dataclasses.replace(scene.figures[0], x=float(sides[0] + g.normal(0, 1))),
+                   place_figure(g, second, str(g.choice(list(w.POSES))), sides[1]))  # fmt: skip
+        scenes.append(dataclasses.replace(scene, figures=figures, object="none"))
+    return scenes
+
+
+def concepts() -> dict[str, tuple[list[Scene], dict]]:
+    """Scenes and description of every concept by name: newcomers, variants, controls."""
+    everything: dict[str, tuple[list[Scene], dict]] = {}
+    newcomers = {name: newcomer(i) for i, name in enumerate([*DEVELOP, *CONFIRM])}
+    for name, new in newcomers.items():
+        about = {"kind": "character", "set": "develop" if name in DEVELOP else "confirm", "class_word": "character",
+                 "inside_reach": list(new.inside), "outside_reach": [new.outside]}  # fmt: skip
+        everything[name] = (scenes_of([new.character], name), about)
+    alba, brio = newcomers["alba"].character, newcomers["brio"].character
+    variant = {"kind": "variant", "set": "develop", "class_word": "character"}
+    everything["alba-one-pose"] = (scenes_of([alba], "one pose", pose="waving", place="left"), variant | {"constant": ["pose", "place"]})
+    everything["alba-one-background"] = (scenes_of([alba], "one background", background="room"), variant | {"constant": ["background"]})
+    everything["alba-and-brio"] = (scenes_of_pair(alba, brio), variant | {"kind": "pair", "members": ["alba", "brio"]})
+    people = list(named_characters().values())
+    everything["style-watercolour"] = (scenes_of(people[::2], "a style", art_style="watercolour"), variant | {"kind": "style", "class_word": "painting"})
+    control = {"kind": "control", "set": "develop", "class_word": "character"}
+    name = NAMES[5]
+    everything[f"named-{name}"] = (scenes_of([named_characters()[name]], "named"), control | {"ceiling": name})
+    strangers = [newcomer(100 + i).character for i in range(5)]
+    everything["five-strangers"] = (scenes_of(strangers, "strangers"), control | {"null": "five different characters"})
+    return everything
+
+
+def write_concept(folder: Path, scenes: list[Scene], about: dict) -> None:
+    """NN.png, masks/NN.png, scenes.json and concept.json, written aside and renamed."""
+    with Replacing(folder) as aside:
+        (aside / "masks").mkdir()
+        for i, scene in enumerate(scenes):
+            picture, masks = draw(scene)
+            Image.fromarray(picture).save(aside / f"{i:02d}.png", optimize=True)
+            Image.fromarray(masks.max(0)).save(aside / "masks" / f"{i:02d}.png", optimize=True)
+        (aside / "scenes.json").write_text(json.dumps([to_json(scene) for scene in scenes], indent=1) + "\n")
+        description = {"name": folder.name, **about, "training": TRAINING, "default_training": FIRST, "score_only": SCORE_ONLY}
+        (aside / "concept.json").write_text(json.dumps(description, indent=2) + "\n")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--out", type=Path, default=ROOT / "data" / "concepts")
+    folder = parser.parse_args().out
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    for name, (scenes, about) in concepts().items():
+        write_concept(folder / name, scenes, about)
+        log.info("%s: %d pictures", folder / name, len(scenes))
+
+
+if __name__ == "__main__":
+    main()
