@@ -57,7 +57,7 @@ class SamplingConfig:
     steps: int = 20
     """Solver steps, one UNet evaluation each (two with guidance, in one batch)."""
     guidance_scale: float = 4.0
-    """w in eps_uncond + w (eps_cond - eps_uncond); 1 switches guidance off."""
+    """w in eps_uncond + w (eps_cond - eps_uncond), 1 or above; 1 is no guidance."""
     batch_size: int = 32
     """Images in one batch; every batch has this size, the last one is padded."""
     seed: int = 0
@@ -66,6 +66,8 @@ class SamplingConfig:
     def __post_init__(self) -> None:
         require_positive(self, "steps", "guidance_scale", "batch_size")
         require_seed(self)
+        if self.guidance_scale < 1:
+            raise InputError(f"guidance_scale is {self.guidance_scale}: give 1 (no guidance) or more.")
 
 
 def require_positive(config: Any, *fields: str) -> None:

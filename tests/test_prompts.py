@@ -41,7 +41,7 @@ def test_the_edit_prompts_cover_every_kind():
     assert len({edit.text for edit in edits}) == len(edits)
     few = prompts.few_of_each_kind(edits, 2)
     assert [edit.kind for edit in few].count("pose") == 2
-    assert len(few) == 9
+    assert len(few) == 10
 
 
 @pytest.mark.parametrize(

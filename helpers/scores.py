@@ -1,0 +1,76 @@
+"""Reconstruction and editability, as the Textual Inversion paper defines them (2208.01618, section 5.1).
+
+All scores are cosines of unit vectors of a CLIP that never conditioned the model. Editability has
+two forms: the paper compares the prompt with the MEAN image vector, its code averages the cosines.
+The first divides by the length of the mean, so it rewards diverse images; both are reported.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+from torch.nn.functional import normalize
+from torchvision.transforms import InterpolationMode
+from torchvision.transforms import functional as vision
+
+from helpers.models import Scorer
+
+BATCH = 64
+
+
+@torch.no_grad()
+def embed_images(scorer: Scorer, images: Tensor) -> Tensor:
+    """Unit vectors [N, D], float32 on the CPU, of images [N, 3, H, W] uint8."""
+    device = next(scorer.model.parameters()).device
+    vectors = [scorer.model.encode_image(_prepare(scorer, part).to(device)) for part in images.split(BATCH)]
+    return normalize(torch.cat(vectors).float().cpu(), dim=-1)
+
+
+def _prepare(scorer: Scorer, images: Tensor) -> Tensor:
+    """Resize, crop and scale images as open_clip does; [N, 3, H, W] uint8 to [N, 3, size, size]."""
+    mode = InterpolationMode(scorer.interpolation)
+    if images.shape[-2:] != (scorer.size, scorer.size):
+        images = vision.center_crop(vision.resize(images, scorer.size, mode, antialias=True), scorer.size)
+    return vision.normalize(images / 255, scorer.mean, scorer.std)
+
+
+@torch.no_grad()
+def embed_texts(scorer: Scorer, texts: Sequence[str]) -> Tensor:
+    """Unit vectors [N, D], float32 on the CPU, of texts."""
+    device = next(scorer.model.parameters()).device
+    batches = [list(texts[start : start + BATCH]) for start in range(0, len(texts), BATCH)]
+    vectors = [scorer.model.encode_text(scorer.tokenizer(batch).to(device)) for batch in batches]
+    return normalize(torch.cat(vectors).float().cpu(), dim=-1)
+
+
+def reconstruction(images: Tensor, references: Tensor) -> Tensor:
+    """Cosine of each image with the references, averaged over these; their mean is the paper's score.
+
+    Args:
+        images: [..., N, D] unit vectors of generated images.
+        references: [M, D] unit vectors of training images.
+
+    Returns:
+        [..., N].
+    """
+    return (images @ references.T).mean(dim=-1)
+
+
+def editability_of_mean(images: Tensor, texts: Tensor) -> Tensor:
+    """Cosine of the mean image vector with the text, as in the paper.
+
+    Args:
+        images: [P, N, D] unit vectors of N images of each of P prompts.
+        texts: [P, D] unit vectors of the prompts without S*.
+
+    Returns:
+        [P].
+    """
+    return (normalize(images.mean(dim=1), dim=-1) * texts).sum(dim=-1)
+
+
+def mean_editability(images: Tensor, texts: Tensor) -> Tensor:
+    """Mean of the images' cosines with the text, as in the paper's code; shapes as above, returns [P]."""
+    return (images * texts.unsqueeze(1)).sum(dim=-1).mean(dim=1)

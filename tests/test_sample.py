@@ -1,0 +1,85 @@
+"""Sampling: plain diffusers' pictures, whatever the packing."""
+
+import copy
+
+import pytest
+import tiny
+import torch
+from diffusers import DPMSolverMultistepScheduler
+from safetensors.torch import load_file
+
+from helpers.config import InputError, SamplingConfig
+from helpers.inversion import save_learned_embeds
+from helpers.sample import initial_latents, sample
+
+PROMPTS = ["a photo of a dog", "a toy on the moon", "a photo of a dog"]
+
+
+@pytest.fixture(scope="module")
+def pipeline():
+    return tiny.pipeline()
+
+
+def config(**changes):
+    return SamplingConfig(**{"steps": 4, "batch_size": 2, "guidance_scale": 5.0, **changes})
+
+
+def plain(pipeline, prompts, latents, **options):
+    """Images [N, 3, S, S] uint8 of StableDiffusionPipeline.__call__ with a fresh DPM-Solver++."""
+    own = pipeline.scheduler
+    pipeline.scheduler = DPMSolverMultistepScheduler.from_config(own.config)
+    drawn = pipeline(prompts, latents=latents, num_inference_steps=4, output_type="np", **options).images
+    pipeline.scheduler = own
+    return (torch.from_numpy(drawn) * 255).round().to(torch.uint8).permute(0, 3, 1, 2)
+
+
+def furthest(one, other):
+    return (one.int() - other.int()).abs().max().item()
+
+
+@pytest.mark.parametrize("prediction_type", ["epsilon", "v_prediction"])
+@pytest.mark.parametrize("guidance_scale", [5.0, 1.0])
+def test_pictures_are_those_of_plain_diffusers(prediction_type, guidance_scale):
+    pipeline = tiny.pipeline(prediction_type=prediction_type)
+    latents = initial_latents((4, 8, 8), indices=[0, 1, 7], seed=0)
+    ours = sample(pipeline, PROMPTS, indices=[0, 1, 7], config=config(guidance_scale=guidance_scale))
+    assert ours.shape == (3, 3, tiny.IMAGE_SIZE, tiny.IMAGE_SIZE) and ours.dtype == torch.uint8
+    assert furthest(ours, plain(pipeline, PROMPTS, latents, guidance_scale=guidance_scale)) <= 2
+    assert ours.float().std() > 1
+
+
+def test_exported_rows_draw_the_same_in_plain_diffusers(tmp_path):
+    pipeline, rows = tiny.pipeline(), torch.randn(1, tiny.WIDTH)
+    latents = initial_latents((4, 8, 8), indices=[0, 1], seed=0)
+    ours = sample(pipeline, ["a photo of S*", "S* on the moon"], indices=[0, 1], config=config(), rows=rows)
+    save_learned_embeds(tmp_path / "learned_embeds.safetensors", rows, placeholder="<s*>")
+    assert load_file(tmp_path / "learned_embeds.safetensors")["<s*>"].shape == (tiny.WIDTH,)
+    pipeline.tokenizer = copy.deepcopy(pipeline.tokenizer)
+    pipeline.load_textual_inversion(str(tmp_path))
+    assert furthest(ours, plain(pipeline, ["a photo of <s*>", "<s*> on the moon"], latents, guidance_scale=5.0)) <= 2
+
+
+def test_packing_does_not_matter(pipeline):
+    together = sample(pipeline, PROMPTS, indices=[4, 5, 6], config=config(batch_size=3))
+    packed = sample(pipeline, PROMPTS, indices=[4, 5, 6], config=config(batch_size=2))
+    alone = sample(pipeline, PROMPTS[2:], indices=[6], config=config(batch_size=2))
+    assert furthest(together, packed) <= 1
+    assert furthest(alone, packed[2:]) <= 1
+
+
+def test_the_same_seed_gives_the_same_bytes_and_another_does_not(pipeline):
+    one, other = (sample(pipeline, PROMPTS, indices=[0, 1, 2], config=config()) for _ in range(2))
+    assert torch.equal(one, other)
+    assert not torch.equal(one, sample(pipeline, PROMPTS, indices=[0, 1, 2], config=config(seed=1)))
+    assert not torch.equal(one[0], one[2]), "another index, other latents"
+
+
+def test_progress_counts_images(pipeline):
+    done = []
+    sample(pipeline, PROMPTS, indices=[0, 1, 2], config=config(), on_batch=done.append)
+    assert done == [2, 3]
+
+
+def test_guidance_below_one_is_refused():
+    with pytest.raises(InputError, match="guidance_scale"):
+        config(guidance_scale=0.5)

@@ -1,0 +1,50 @@
+"""Scores against open_clip's own preprocessing and against their definitions written out."""
+
+import open_clip
+import pytest
+import tiny
+import torch
+from PIL import Image
+
+from helpers import scores
+from helpers.models import load_scorer
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return tiny.save_scorer(tmp_path_factory.mktemp("models") / "scorer")
+
+
+@pytest.mark.parametrize(("side", "tolerance"), [(24, 1e-5), (48, 1e-2)])
+def test_vectors_are_those_of_plain_open_clip(folder, side, tolerance):
+    model, _, preprocess = open_clip.create_model_and_transforms(f"local-dir:{folder}")
+    words = open_clip.get_tokenizer(f"local-dir:{folder}")
+    images = torch.randint(0, 256, (3, 3, side, side), dtype=torch.uint8)
+    pictures = [Image.fromarray(image.permute(1, 2, 0).numpy()) for image in images]
+    texts = ["a photo of on the moon", "a dog"]
+    with torch.no_grad():
+        seen = model.eval().encode_image(torch.stack([preprocess(p) for p in pictures]), normalize=True)
+        read = model.encode_text(words(texts), normalize=True)
+    scorer = load_scorer(str(folder), device="cpu")
+    assert torch.allclose(scores.embed_images(scorer, images), seen, atol=tolerance)
+    assert torch.allclose(scores.embed_texts(scorer, texts), read, atol=1e-5)
+
+
+def unit(*shape):
+    return torch.nn.functional.normalize(torch.randn(*shape, generator=torch.Generator().manual_seed(0)), dim=-1)
+
+
+def test_reconstruction_is_the_mean_of_all_pairs():
+    images, references = unit(6, 8), unit(3, 8)
+    pairs = [image @ reference for image in images for reference in references]
+    assert scores.reconstruction(images, references).mean() == pytest.approx(sum(pairs).item() / 18)
+
+
+def test_the_two_forms_of_editability_differ_by_the_length_of_the_mean():
+    images, texts = unit(4, 6, 8), unit(4, 8)
+    paper, code = scores.editability_of_mean(images, texts), scores.mean_editability(images, texts)
+    lengths = images.mean(dim=1).norm(dim=-1)
+    assert torch.allclose(paper * lengths, code, atol=1e-6)
+    assert (lengths < 1).all()
+    single = scores.editability_of_mean(images[:, :1], texts), scores.mean_editability(images[:, :1], texts)
+    assert torch.allclose(*single, atol=1e-6)
