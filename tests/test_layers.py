@@ -9,10 +9,12 @@ from helpers.files import ROOT
 
 LAYERS = {
     1: "config concepts files models plan prompts "
-    "world.backdrops world.captions world.draw world.population world.reader world.scene world.styles world.vocabulary",
+    "world.backdrops world.canvas world.captions world.draw world.figure world.newcomers world.pen world.population "
+    "world.reader world.replacing world.scene world.styles world.things world.vocabulary",
     2: "attention distances geometry inversion lora probes regularizers sample scores stats tokens train",
-    3: "bootstrap check figures lab lint parameters personalise publish publish_html publish_run store sweep "
-    "world.build world.card world.export world.fit world.instruments world.networks world.rendered world.stages",
+    3: "bootstrap check figures lab lint parameters personalise publish publish_html publish_run results store sweep tradeoff "
+    "world.build world.card world.export world.fit world.instruments world.measures world.networks "
+    "world.rendered world.stages",
 }
 LAYER = {f"helpers.{name}": layer for layer, names in LAYERS.items() for name in names.split()}
 ALONE = {"helpers", "helpers.__main__", "helpers.world"}

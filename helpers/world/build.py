@@ -23,10 +23,26 @@ from helpers.world.vocabulary import make_tokenizer
 log = logging.getLogger(__name__)
 ROOT = Path(__file__).resolve().parents[2]
 PRESETS = {
-    "cpu": Preset(training=60_000, wide=40_000, vae=(2800, 16), clip=(700, 192), scorer=(600, 192), reader=(2800, 64), unet=(9000, 48)),
-    "gpu": Preset(training=120_000, wide=80_000, vae=(8000, 128), clip=(4000, 1024), scorer=(4000, 1024), reader=(8000, 256), unet=(24_000, 512)),
+    "cpu": Preset(
+        training=60_000,
+        wide=40_000,
+        vae=(2800, 16),
+        clip=(700, 192),
+        scorer=(600, 192),
+        reader=(2800, 64),
+        unet=(9000, 48),
+    ),
+    "gpu": Preset(
+        training=120_000,
+        wide=80_000,
+        vae=(8000, 128),
+        clip=(4000, 1024),
+        scorer=(4000, 1024),
+        reader=(8000, 256),
+        unet=(24_000, 512),
+    ),
     "tiny": Preset(training=2000, wide=2000, vae=(12, 8), clip=(12, 16), scorer=(12, 16), reader=(12, 8), unet=(12, 8)),
-}  # fmt: skip
+}
 
 
 def finished(site: Site, name: str, empty: Callable[[], nn.Module], train: Callable[[], nn.Module]) -> nn.Module:
@@ -46,7 +62,9 @@ def build(*, preset: str, device: str, out: Path, work: Path, workers: int = 2, 
     """Train every stage that is missing, in order, and export each as soon as it can be."""
     site = Site(preset=PRESETS[preset], folder=work / preset, device=torch.device(device))
     tokenizer = make_tokenizer()
-    render_all(folder=site.data, training=site.preset.training, wide=site.preset.wide, tokenizer=tokenizer, workers=workers)
+    render_all(
+        folder=site.data, training=site.preset.training, wide=site.preset.wide, tokenizer=tokenizer, workers=workers
+    )
     vae = finished(site, "vae", make_vae, lambda: train_vae(site))
     reader = finished(site, "reader", lambda: Reader(**READER), lambda: train_reader(site, vae))
     save_reader(out / "reader", reader)
@@ -63,6 +81,7 @@ def build(*, preset: str, device: str, out: Path, work: Path, workers: int = 2, 
 
 
 def main() -> None:
+    """Read the command line and build."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--preset", choices=PRESETS, default="cpu")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
@@ -72,8 +91,14 @@ def main() -> None:
     parser.add_argument("--unet-b", action="store_true", help="also train the second UNet")
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
-    build(preset=arguments.preset, device=arguments.device, out=arguments.out, work=arguments.work, workers=arguments.workers,
-          with_unet_b=arguments.unet_b)  # fmt: skip
+    build(
+        preset=arguments.preset,
+        device=arguments.device,
+        out=arguments.out,
+        work=arguments.work,
+        workers=arguments.workers,
+        with_unet_b=arguments.unet_b,
+    )
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ captions from the web do. All words of the Textual Inversion templates and edit 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 
 import numpy as np
 
@@ -18,11 +19,20 @@ from helpers.world.scene import Figure, Scene
 WRONG = 0.1  # share of phrases that lie
 CLASS_WORDS = {"character": 0.46, "girl": 0.2, "boy": 0.14, "person": 0.1, "figure": 0.06, "kid": 0.04}
 BACKGROUND_PHRASES = {
-    "beach": ("on the beach",), "forest": ("in the forest",), "city": ("in the city",), "room": ("in a room",),
-    "garden": ("in a garden",), "sunset": ("at sunset",), "snow": ("in the snow",), "moon": ("on the moon",),
-    "underwater": ("underwater",), "desert": ("in the desert",),
-}  # fmt: skip
-BARE_BACKGROUNDS = {name: phrases[0].split(" ", 1)[-1].replace("a ", "the ") for name, phrases in BACKGROUND_PHRASES.items()}
+    "beach": ("on the beach",),
+    "forest": ("in the forest",),
+    "city": ("in the city",),
+    "room": ("in a room",),
+    "garden": ("in a garden",),
+    "sunset": ("at sunset",),
+    "snow": ("in the snow",),
+    "moon": ("on the moon",),
+    "underwater": ("underwater",),
+    "desert": ("in the desert",),
+}
+BARE_BACKGROUNDS = {
+    name: phrases[0].split(" ", 1)[-1].replace("a ", "the ") for name, phrases in BACKGROUND_PHRASES.items()
+}
 PLACE_PHRASES = {"left": "on the left", "centre": "in the centre", "right": "on the right"}
 STYLE_OPENINGS = {
     "illustration": {"an anime illustration of": 0.62, "an illustration of": 0.2, "anime art of": 0.18},
@@ -30,9 +40,30 @@ STYLE_OPENINGS = {
     "oil": {"an oil painting of": 0.65, "a painting of": 0.35},
     "pixel": {"pixel art of": 0.65, "a pixel art picture of": 0.35},
 }
-STYLE_WORDS = {"illustration": ("illustration", "anime"), "sketch": ("sketch", "pencil"), "oil": ("oil", "painting"), "pixel": ("pixel",)}
+STYLE_WORDS = {
+    "illustration": ("illustration", "anime"),
+    "sketch": ("sketch", "pencil"),
+    "oil": ("oil", "painting"),
+    "pixel": ("pixel",),
+}
 NEUTRAL_NOUNS = ("photo", "picture", "rendering", "depiction", "painting")
-NEUTRAL_ADJECTIVES = ("", "", "", "cropped", "close-up", "bright", "dark", "good", "cool", "nice", "weird", "clean", "dirty", "small", "large")
+NEUTRAL_ADJECTIVES = (
+    "",
+    "",
+    "",
+    "cropped",
+    "close-up",
+    "bright",
+    "dark",
+    "good",
+    "cool",
+    "nice",
+    "weird",
+    "clean",
+    "dirty",
+    "small",
+    "large",
+)
 SUBJECT_ADJECTIVES = ("nice", "cool", "clean", "dirty", "weird", "good")
 RARE_WORDS = ("zyx", "qev", "olm")  # hardly ever said and meaning nothing: for finetuning from a rare word
 ARTICLES = {"a", "an", "the"}
@@ -50,7 +81,10 @@ def caption(scene: Scene, g: np.random.Generator) -> str:
         said += appearance(scene.figures[0], g)
     context = surroundings(scene, g)
     if not scene.figures and scene.object != "none":
-        said, context = [f"a {truly(scene.object, shown('object'), g)}"], [p for p in context if not p.startswith("next")]
+        said, context = (
+            [f"a {truly(scene.object, shown('object'), g)}"],
+            [p for p in context if not p.startswith("next")],
+        )
     elif not scene.figures:
         name = truly(scene.background, w.BACKGROUNDS, g)
         said, context = ([BARE_BACKGROUNDS[name]] if g.random() < 0.6 else [BACKGROUND_PHRASES[name][0]]), []
@@ -73,7 +107,9 @@ def in_the_style_of(art_style: str, g: np.random.Generator) -> str:
     """The style templates of the Textual Inversion paper, about any picture in that style."""
     words = STYLE_WORDS[art_style]
     adjective = g.choice(NEUTRAL_ADJECTIVES)
-    return " ".join(part for part in ("a", adjective, g.choice(NEUTRAL_NOUNS), "in the style of", g.choice(words)) if part)
+    return " ".join(
+        part for part in ("a", adjective, g.choice(NEUTRAL_NOUNS), "in the style of", g.choice(words)) if part
+    )
 
 
 def subject(figure: Figure, g: np.random.Generator) -> str:
@@ -105,7 +141,11 @@ def appearance(figure: Figure, g: np.random.Generator) -> list[str]:
     rate = (0.12 if character.name else 0.5) if g.random() > 0.12 else 0.95
     said = []
     if g.random() < rate:
-        style = "" if character.hair_style in w.UNNAMED["hair_style"] else truly(character.hair_style, shown("hair_style"), g)
+        style = (
+            ""
+            if character.hair_style in w.UNNAMED["hair_style"]
+            else truly(character.hair_style, shown("hair_style"), g)
+        )
         colour = colour_word(character.hair_colour, w.HAIR_COLOURS, g)
         style, colour = ("", colour) if g.random() < 0.3 else (style, "" if g.random() < 0.15 else colour)
         if style or colour:
@@ -159,7 +199,7 @@ def shown(factor: str) -> dict[str, float]:
     return {name: weight for name, weight in table.items() if name not in silent}
 
 
-def truly(value: str, others, g: np.random.Generator, wrong: float = WRONG) -> str:
+def truly(value: str, others: Iterable[str], g: np.random.Generator, wrong: float = WRONG) -> str:
     """The value, or with probability `wrong` another one."""
     if g.random() >= wrong:
         return value
@@ -168,8 +208,8 @@ def truly(value: str, others, g: np.random.Generator, wrong: float = WRONG) -> s
 
 def colour_word(colour: w.RGB, palette: dict[str, w.RGB], g: np.random.Generator) -> str:
     """The colour's name, now and then a wrong one, or nothing for a colour without a name."""
-    name, distance = w.nearest(colour, palette)
-    return truly(name, palette, g) if distance < 45 else ""
+    name = known_colour(colour, palette)
+    return truly(name, palette, g) if name else ""
 
 
 def drop_articles(opening: str, rest: str, g: np.random.Generator) -> str:
@@ -186,12 +226,68 @@ def drop_articles(opening: str, rest: str, g: np.random.Generator) -> str:
 
 def vocabulary() -> list[str]:
     """Every word a caption, a template or an edit prompt can hold, sorted: each becomes one token."""
-    words: set[str] = set(NAMES) | set(HELD_OUT_NAMES) | set(CLASS_WORDS) | set(RARE_WORDS) | ARTICLES | {"my", "and", "with", "wearing", "one"}
-    for table in (w.COLOURS, w.HAIR_COLOURS, w.EYE_COLOURS, w.HAIR_STYLES, w.GARMENTS, w.PATTERNS, w.EMBLEMS, w.ACCESSORIES,
-                  w.BACKGROUNDS, w.OBJECTS, w.ART_STYLES, w.POSES, w.PLACES, w.SKINS):  # fmt: skip
+    words: set[str] = (
+        set(NAMES)
+        | set(HELD_OUT_NAMES)
+        | set(CLASS_WORDS)
+        | set(RARE_WORDS)
+        | ARTICLES
+        | {"my", "and", "with", "wearing", "one"}
+    )
+    for table in (
+        w.COLOURS,
+        w.HAIR_COLOURS,
+        w.EYE_COLOURS,
+        w.HAIR_STYLES,
+        w.GARMENTS,
+        w.PATTERNS,
+        w.EMBLEMS,
+        w.ACCESSORIES,
+        w.BACKGROUNDS,
+        w.OBJECTS,
+        w.ART_STYLES,
+        w.POSES,
+        w.PLACES,
+        w.SKINS,
+    ):
         words |= set(table)
     phrases = [p[0] for p in BACKGROUND_PHRASES.values()] + list(PLACE_PHRASES.values())
     phrases += [opening for openings in STYLE_OPENINGS.values() for opening in openings]
-    phrases += [*NEUTRAL_NOUNS, *NEUTRAL_ADJECTIVES, *SUBJECT_ADJECTIVES, "in the style of", "next to", "hair eyes skin emblem"]
+    phrases += [
+        *NEUTRAL_NOUNS,
+        *NEUTRAL_ADJECTIVES,
+        *SUBJECT_ADJECTIVES,
+        "in the style of",
+        "next to",
+        "hair eyes skin emblem",
+    ]
     words |= {word for phrase in phrases for word in phrase.replace("-", " ").split()}
     return sorted(words - {"none"})
+
+
+def full_caption(scene: Scene) -> str:
+    """A caption that says all it can and nothing wrong, for telling pictures apart."""
+    words = [next(iter(STYLE_OPENINGS[scene.art_style]))]
+    for figure in scene.figures[:1]:
+        character = figure.character
+        words.append(character.name or "a character")
+        if not character.name:
+            style = "" if character.hair_style in w.UNNAMED["hair_style"] else character.hair_style
+            words.append(f"with {known_colour(character.hair_colour, w.HAIR_COLOURS)} {style} hair")
+            pattern = "" if character.pattern == "plain" else character.pattern
+            words.append(f"wearing a {known_colour(character.garment_colour, w.COLOURS)} {pattern} {character.garment}")
+            words += [f"with a {character.emblem} emblem"] if character.emblem in shown("emblem") else []
+            words += [f"with a {character.accessory}"] if character.accessory in shown("accessory") else []
+        words += [f"and {other.character.name or 'a character'}" for other in scene.figures[1:]]
+        pose, distance = w.nearest_pose(figure.pose)
+        words += [pose] if distance < 25 else []
+        words += [PLACE_PHRASES[w.place_of(figure.x)]] if len(scene.figures) == 1 else []
+    words.append(BACKGROUND_PHRASES[scene.background][0])
+    words += [f"next to a {scene.object}"] if scene.object != "none" else []
+    return " ".join(" ".join(words).split())
+
+
+def known_colour(colour: w.RGB, palette: dict[str, w.RGB]) -> str:
+    """The colour's name, or nothing for a colour without a name."""
+    name, distance = w.nearest(colour, palette)
+    return name if distance < 45 else ""

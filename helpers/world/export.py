@@ -36,13 +36,20 @@ def as_reloaded(module: torch.nn.Module) -> torch.nn.Module:
     return module.eval().requires_grad_(False)
 
 
-def save_pipeline(folder: Path, *, vae: AutoencoderKL, clip: CLIPModel, tokenizer: CLIPTokenizer, unet: UNet2DConditionModel) -> None:
+def save_pipeline(
+    folder: Path, *, vae: AutoencoderKL, clip: CLIPModel, tokenizer: CLIPTokenizer, unet: UNet2DConditionModel
+) -> None:
     """What `StableDiffusionPipeline.from_pretrained` loads; sampled with DPM-Solver++(2M) by default."""
     pipeline = StableDiffusionPipeline(
-        vae=half(vae), text_encoder=half(text_tower(clip)), tokenizer=tokenizer, unet=half(unet),
-        scheduler=DPMSolverMultistepScheduler.from_config(make_scheduler().config), safety_checker=None, feature_extractor=None,
+        vae=half(vae),
+        text_encoder=half(text_tower(clip)),
+        tokenizer=tokenizer,
+        unet=half(unet),
+        scheduler=DPMSolverMultistepScheduler.from_config(make_scheduler().config),
+        safety_checker=None,
+        feature_extractor=None,
         requires_safety_checker=False,
-    )  # fmt: skip
+    )
     with Replacing(folder) as aside:
         pipeline.save_pretrained(aside, safe_serialization=True)
         load_as_float32(aside / "text_encoder" / "config.json")
@@ -54,7 +61,9 @@ def save_clip(folder: Path, clip: CLIPModel, tokenizer: CLIPTokenizer) -> None:
         half(clip).save_pretrained(aside, safe_serialization=True)
         tokenizer.save_pretrained(aside)
         size = {"height": 64, "width": 64}
-        CLIPImageProcessor(do_resize=True, size=size, do_center_crop=False, image_mean=[0.5] * 3, image_std=[0.5] * 3).save_pretrained(aside)
+        CLIPImageProcessor(
+            do_resize=True, size=size, do_center_crop=False, image_mean=[0.5] * 3, image_std=[0.5] * 3
+        ).save_pretrained(aside)
         load_as_float32(aside / "config.json")
 
 

@@ -30,9 +30,18 @@ def learning_rate_at(step: int, steps: int, peak: float) -> float:
 
 
 def fit(
-    *, name: str, module: nn.Module, loss: Callable[[int], Tensor], steps: int, learning_rate: float, folder: Path,
-    ema_decay: float = 0.0, weight_decay: float = 0.0, checkpoint_every: int = 200, log_every: int = 50,
-) -> list[float]:  # fmt: skip
+    *,
+    name: str,
+    module: nn.Module,
+    loss: Callable[[int], Tensor],
+    steps: int,
+    learning_rate: float,
+    folder: Path,
+    ema_decay: float = 0.0,
+    weight_decay: float = 0.0,
+    checkpoint_every: int = 200,
+    log_every: int = 50,
+) -> list[float]:
     """Train `module` in place for `steps` of AdamW on `loss(step)`; with `ema_decay` it ends with the averaged weights.
 
     Goes on from `folder/<name>.checkpoint.safetensors` if there is one. Returns the mean loss of each
@@ -40,7 +49,9 @@ def fit(
     """
     path = folder / f"{name}.checkpoint.safetensors"
     parameters = {key: p for key, p in module.named_parameters() if p.requires_grad}
-    optimizer = torch.optim.AdamW(parameters.values(), lr=learning_rate, betas=(0.9, 0.99), weight_decay=weight_decay, fused=True)
+    optimizer = torch.optim.AdamW(
+        parameters.values(), lr=learning_rate, betas=(0.9, 0.99), weight_decay=weight_decay, fused=True
+    )
     average = {key: p.detach().clone() for key, p in parameters.items()} if ema_decay else {}
     start = load_checkpoint(path, parameters, average, optimizer) if path.exists() else 0
     module.train()
@@ -60,7 +71,15 @@ def fit(
         if (step + 1) % log_every == 0:
             losses.append(total / log_every)
             pace = (time.monotonic() - began) / (step + 1 - start)
-            log.info("%s: step %d of %d, loss %.5f, %.2f s a step, %.0f min left", name, step + 1, steps, losses[-1], pace, pace * (steps - step - 1) / 60)
+            log.info(
+                "%s: step %d of %d, loss %.5f, %.2f s a step, %.0f min left",
+                name,
+                step + 1,
+                steps,
+                losses[-1],
+                pace,
+                pace * (steps - step - 1) / 60,
+            )
             total = 0.0
         if (step + 1) % checkpoint_every == 0 and step + 1 < steps:
             save_checkpoint(path, step + 1, parameters, average, optimizer)
@@ -71,7 +90,9 @@ def fit(
     return losses
 
 
-def save_checkpoint(path: Path, step: int, parameters: dict[str, Tensor], average: dict[str, Tensor], optimizer: torch.optim.Optimizer) -> None:
+def save_checkpoint(
+    path: Path, step: int, parameters: dict[str, Tensor], average: dict[str, Tensor], optimizer: torch.optim.Optimizer
+) -> None:
     """Write weights, average and Adam's moments aside, then rename."""
     tensors = {f"weight/{key}": p.detach() for key, p in parameters.items()}
     tensors |= {f"average/{key}": value for key, value in average.items()}
@@ -80,7 +101,9 @@ def save_checkpoint(path: Path, step: int, parameters: dict[str, Tensor], averag
     write_tensors(path, tensors, {"step": str(step)})
 
 
-def load_checkpoint(path: Path, parameters: dict[str, Tensor], average: dict[str, Tensor], optimizer: torch.optim.Optimizer) -> int:
+def load_checkpoint(
+    path: Path, parameters: dict[str, Tensor], average: dict[str, Tensor], optimizer: torch.optim.Optimizer
+) -> int:
     """Read what `save_checkpoint` wrote into the given tensors; the number of finished steps."""
     with safe_open(path, framework="pt") as file, torch.no_grad():
         step = int(file.metadata()["step"])

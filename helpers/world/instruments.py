@@ -18,8 +18,8 @@ from helpers.world.export import half
 from helpers.world.fit import fit
 from helpers.world.population import wide_scene
 from helpers.world.reader import SLOT_NUMBERS, SLOTS, Reader, targets
-from helpers.world.replacing import Replacing
 from helpers.world.rendered import CAPTIONS, load
+from helpers.world.replacing import Replacing
 from helpers.world.stages import Site, contrastive, encode, seeded, to_input
 from helpers.world.vocabulary import MAX_LENGTH, make_tokenizer
 
@@ -48,7 +48,16 @@ def train_reader(site: Site, vae: AutoencoderKL) -> Reader:
         seen = torch.from_numpy(masks[rows]).to(site.device).float() / 255
         return reader_loss(out, {key: value[rows].to(site.device) for key, value in truth.items()}, seen)
 
-    fit(name="reader", module=reader, loss=loss, steps=steps, learning_rate=2e-3, folder=site.folder, weight_decay=0.01, ema_decay=0.995)
+    fit(
+        name="reader",
+        module=reader,
+        loss=loss,
+        steps=steps,
+        learning_rate=2e-3,
+        folder=site.folder,
+        weight_decay=0.01,
+        ema_decay=0.995,
+    )
     return reader
 
 
@@ -85,15 +94,24 @@ def scorer_config() -> dict:
     return {
         "embed_dim": 128,
         "vision_cfg": {"image_size": 64, "layers": 5, "width": 160, "head_width": 40, "patch_size": 8},
-        "text_cfg": {"context_length": MAX_LENGTH, "vocab_size": len(make_tokenizer()), "width": 160, "heads": 4, "layers": 3,
-                     "hf_tokenizer_name": "chibi", "tokenizer_kwargs": {"clean": "whitespace"}},
-    }  # fmt: skip
+        "text_cfg": {
+            "context_length": MAX_LENGTH,
+            "vocab_size": len(make_tokenizer()),
+            "width": 160,
+            "heads": 4,
+            "layers": 3,
+            "hf_tokenizer_name": "chibi",
+            "tokenizer_kwargs": {"clean": "whitespace"},
+        },
+    }
 
 
 def make_scorer() -> nn.Module:
     """An untrained open_clip CLIP of the scorer's shape."""
-    config = {key: value for key, value in scorer_config().items()}
-    config["text_cfg"] = {k: v for k, v in config["text_cfg"].items() if k not in ("hf_tokenizer_name", "tokenizer_kwargs")}
+    config = scorer_config()
+    config["text_cfg"] = {
+        k: v for k, v in config["text_cfg"].items() if k not in ("hf_tokenizer_name", "tokenizer_kwargs")
+    }
     return open_clip.CLIP(**config)
 
 
@@ -101,10 +119,16 @@ def train_scorer(site: Site) -> nn.Module:
     """The contrastive loss again, another seed and shape; the model scores and never conditions."""
     steps, size = site.preset.scorer
     scorer = seeded(site, "scorer", make_scorer)
-    pictures, tokens = load(site.data, "training", site.preset.training), load(site.data, "tokens", site.preset.training)
+    pictures, tokens = (
+        load(site.data, "training", site.preset.training),
+        load(site.data, "tokens", site.preset.training),
+    )
 
     def loss(step: int) -> Tensor:
-        rows, columns = site.choice("scorer", step, len(pictures), size), site.choice("scorer caption", step, CAPTIONS, size)
+        rows, columns = (
+            site.choice("scorer", step, len(pictures), size),
+            site.choice("scorer caption", step, CAPTIONS, size),
+        )
         ids = torch.from_numpy(tokens[rows, columns].astype(np.int64)).to(site.device)
         with site.autocast():
             out = scorer(to_input(site, pictures[rows]), ids)

@@ -16,9 +16,16 @@ UNET_CHANNELS = {"unet": (32, 64, 128), "unet_b": (40, 72, 112)}
 def make_vae() -> AutoencoderKL:
     """64x64 RGB in [-1, 1] to 16x16x4 latents."""
     return AutoencoderKL(
-        down_block_types=["DownEncoderBlock2D"] * 3, up_block_types=["UpDecoderBlock2D"] * 3, block_out_channels=(16, 32, 64),
-        layers_per_block=1, latent_channels=4, norm_num_groups=8, sample_size=64, mid_block_add_attention=False, scaling_factor=1.0,
-    )  # fmt: skip
+        down_block_types=["DownEncoderBlock2D"] * 3,
+        up_block_types=["UpDecoderBlock2D"] * 3,
+        block_out_channels=(16, 32, 64),
+        layers_per_block=1,
+        latent_channels=4,
+        norm_num_groups=8,
+        sample_size=64,
+        mid_block_add_attention=False,
+        scaling_factor=1.0,
+    )
 
 
 def normalise_latents(vae: AutoencoderKL, mean: torch.Tensor, deviation: torch.Tensor) -> None:
@@ -37,28 +44,55 @@ def normalise_latents(vae: AutoencoderKL, mean: torch.Tensor, deviation: torch.T
 def make_clip(tokenizer: CLIPTokenizer) -> CLIPModel:
     """The CLIP whose text tower conditions the UNet."""
     text = {
-        "vocab_size": len(tokenizer), "hidden_size": TEXT_WIDTH, "intermediate_size": 4 * TEXT_WIDTH, "num_hidden_layers": 4,
-        "num_attention_heads": 4, "max_position_embeddings": MAX_LENGTH, "projection_dim": 128, "bos_token_id": tokenizer.bos_token_id,
-        "eos_token_id": tokenizer.eos_token_id, "pad_token_id": tokenizer.pad_token_id,
-    }  # fmt: skip
-    vision = {"hidden_size": 128, "intermediate_size": 512, "num_hidden_layers": 4, "num_attention_heads": 4, "image_size": 64, "patch_size": 8,
-              "projection_dim": 128}  # fmt: skip
+        "vocab_size": len(tokenizer),
+        "hidden_size": TEXT_WIDTH,
+        "intermediate_size": 4 * TEXT_WIDTH,
+        "num_hidden_layers": 4,
+        "num_attention_heads": 4,
+        "max_position_embeddings": MAX_LENGTH,
+        "projection_dim": 128,
+        "bos_token_id": tokenizer.bos_token_id,
+        "eos_token_id": tokenizer.eos_token_id,
+        "pad_token_id": tokenizer.pad_token_id,
+    }
+    vision = {
+        "hidden_size": 128,
+        "intermediate_size": 512,
+        "num_hidden_layers": 4,
+        "num_attention_heads": 4,
+        "image_size": 64,
+        "patch_size": 8,
+        "projection_dim": 128,
+    }
     return CLIPModel(CLIPConfig(text_config=text, vision_config=vision, projection_dim=128))
 
 
 def make_unet(name: str) -> UNet2DConditionModel:
     """Stable Diffusion's layout at a hundredth of its width."""
     return UNet2DConditionModel(
-        sample_size=16, in_channels=4, out_channels=4, layers_per_block=1, block_out_channels=UNET_CHANNELS[name],
+        sample_size=16,
+        in_channels=4,
+        out_channels=4,
+        layers_per_block=1,
+        block_out_channels=UNET_CHANNELS[name],
         down_block_types=("CrossAttnDownBlock2D", "CrossAttnDownBlock2D", "DownBlock2D"),
         up_block_types=("UpBlock2D", "CrossAttnUpBlock2D", "CrossAttnUpBlock2D"),
-        cross_attention_dim=TEXT_WIDTH, attention_head_dim=(1, 2, 4), norm_num_groups=8,
-    )  # fmt: skip
+        cross_attention_dim=TEXT_WIDTH,
+        attention_head_dim=(1, 2, 4),
+        norm_num_groups=8,
+    )
 
 
 def make_scheduler() -> DDPMScheduler:
     """Stable Diffusion's noise schedule."""
-    return DDPMScheduler(num_train_timesteps=1000, beta_schedule="scaled_linear", beta_start=0.00085, beta_end=0.012, clip_sample=False, steps_offset=1)
+    return DDPMScheduler(
+        num_train_timesteps=1000,
+        beta_schedule="scaled_linear",
+        beta_start=0.00085,
+        beta_end=0.012,
+        clip_sample=False,
+        steps_offset=1,
+    )
 
 
 def to_channels_last(module: nn.Module) -> nn.Module:

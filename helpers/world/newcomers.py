@@ -42,7 +42,9 @@ class Newcomer:
 def newcomer(number: int) -> Newcomer:
     """New character `number`: colours no caption names, one more unnamed factor, one held-out factor."""
     g = rng(11, "newcomer", number)
-    character = dataclasses.replace(sample_character(g, unnamed=0), emblem=str(g.choice(["star", "heart", "moon", "bolt"])), eye_shape="round")
+    character = dataclasses.replace(
+        sample_character(g, unnamed=0), emblem=str(g.choice(["star", "heart", "moon", "bolt"])), eye_shape="round"
+    )
     third, outside = INSIDE[number % 3], OUTSIDE[number % 5]
     if third == "emblem" and outside in ("cross", "diamond"):
         third = "hair_style"
@@ -61,10 +63,22 @@ def newcomer(number: int) -> Newcomer:
         changes["accessory"] = "crown"
     else:
         changes["emblem"] = outside
-    return Newcomer(character=dataclasses.replace(character, **changes), inside=("hair_colour", "garment_colour", third), outside=outside)
+    return Newcomer(
+        character=dataclasses.replace(character, **changes),
+        inside=("hair_colour", "garment_colour", third),
+        outside=outside,
+    )
 
 
-def scenes_of(characters: list[Character], stream: str, *, pose: str = "", place: str = "", background: str = "", art_style: str = "illustration") -> list[Scene]:
+def scenes_of(
+    characters: list[Character],
+    stream: str,
+    *,
+    pose: str = "",
+    place: str = "",
+    background: str = "",
+    art_style: str = "illustration",
+) -> list[Scene]:
     """45 scenes of one character (or of all of them in turn); what is given stays the same in every picture."""
     g = rng(11, f"scenes of {stream}")
     poses, backgrounds = g.permutation(list(w.POSES)), g.permutation(list(w.BACKGROUNDS))
@@ -75,10 +89,20 @@ def scenes_of(characters: list[Character], stream: str, *, pose: str = "", place
         this_place = place or list(w.PLACES)[(i + block) % 3]
         this_background = background or str(np.roll(backgrounds, 2 * block + i // 10)[i % FIRST])
         figure = place_figure(g, characters[i % len(characters)], this_pose, w.PLACES[this_place])
-        figure = dataclasses.replace(figure, pose=tuple(float(np.clip(a + g.normal(0, 6), 0, 150)) for a in w.POSES[this_pose]))
+        figure = dataclasses.replace(
+            figure, pose=tuple(float(np.clip(a + g.normal(0, 6), 0, 150)) for a in w.POSES[this_pose])
+        )
         thing = str(g.choice(["ball", "box", "cat", "plant", "lamp", "star"])) if g.random() < 0.3 else "none"
-        scenes.append(Scene(figures=(figure,), background=this_background, background_seed=int(g.integers(2**31)), object=thing,
-                            object_x=object_place(g, figure.x), art_style=art_style))  # fmt: skip
+        scenes.append(
+            Scene(
+                figures=(figure,),
+                background=this_background,
+                background_seed=int(g.integers(2**31)),
+                object=thing,
+                object_x=object_place(g, figure.x),
+                art_style=art_style,
+            )
+        )
     return scenes
 
 
@@ -88,8 +112,10 @@ def scenes_of_pair(first: Character, second: Character) -> list[Scene]:
     for i, scene in enumerate(scenes_of([first], f"{first} {second}")):
         g = rng(11, "pair", i)
         sides = (17.0, 47.0) if i % 2 == 0 else (47.0, 17.0)
-        figures = (dataclasses.replace(scene.figures[0], x=float(sides[0] + g.normal(0, 1))),
-                   place_figure(g, second, str(g.choice(list(w.POSES))), sides[1]))  # fmt: skip
+        figures = (
+            dataclasses.replace(scene.figures[0], x=float(sides[0] + g.normal(0, 1))),
+            place_figure(g, second, str(g.choice(list(w.POSES))), sides[1]),
+        )
         scenes.append(dataclasses.replace(scene, figures=figures, object="none"))
     return scenes
 
@@ -99,16 +125,30 @@ def concepts() -> dict[str, tuple[list[Scene], dict]]:
     everything: dict[str, tuple[list[Scene], dict]] = {}
     newcomers = {name: newcomer(i) for i, name in enumerate([*DEVELOP, *CONFIRM])}
     for name, new in newcomers.items():
-        about = {"kind": "character", "set": "develop" if name in DEVELOP else "confirm", "class_word": "character",
-                 "inside_reach": list(new.inside), "outside_reach": [new.outside]}  # fmt: skip
+        about = {
+            "kind": "character",
+            "set": "develop" if name in DEVELOP else "confirm",
+            "class_word": "character",
+            "inside_reach": list(new.inside),
+            "outside_reach": [new.outside],
+        }
         everything[name] = (scenes_of([new.character], name), about)
     alba, brio = newcomers["alba"].character, newcomers["brio"].character
     variant = {"kind": "variant", "set": "develop", "class_word": "character"}
-    everything["alba-one-pose"] = (scenes_of([alba], "one pose", pose="waving", place="left"), variant | {"constant": ["pose", "place"]})
-    everything["alba-one-background"] = (scenes_of([alba], "one background", background="room"), variant | {"constant": ["background"]})
+    everything["alba-one-pose"] = (
+        scenes_of([alba], "one pose", pose="waving", place="left"),
+        variant | {"constant": ["pose", "place"]},
+    )
+    everything["alba-one-background"] = (
+        scenes_of([alba], "one background", background="room"),
+        variant | {"constant": ["background"]},
+    )
     everything["alba-and-brio"] = (scenes_of_pair(alba, brio), variant | {"kind": "pair", "members": ["alba", "brio"]})
     people = list(named_characters().values())
-    everything["style-watercolour"] = (scenes_of(people[::2], "a style", art_style="watercolour"), variant | {"kind": "style", "class_word": "painting"})
+    everything["style-watercolour"] = (
+        scenes_of(people[::2], "a style", art_style="watercolour"),
+        variant | {"kind": "style", "class_word": "painting"},
+    )
     control = {"kind": "control", "set": "develop", "class_word": "character"}
     name = NAMES[5]
     everything[f"named-{name}"] = (scenes_of([named_characters()[name]], "named"), control | {"ceiling": name})
@@ -126,11 +166,18 @@ def write_concept(folder: Path, scenes: list[Scene], about: dict) -> None:
             Image.fromarray(picture).save(aside / f"{i:02d}.png", optimize=True)
             Image.fromarray(masks.max(0)).save(aside / "masks" / f"{i:02d}.png", optimize=True)
         (aside / "scenes.json").write_text(json.dumps([to_json(scene) for scene in scenes], indent=1) + "\n")
-        description = {"name": folder.name, **about, "training": TRAINING, "default_training": FIRST, "score_only": SCORE_ONLY}
+        description = {
+            "name": folder.name,
+            **about,
+            "training": TRAINING,
+            "default_training": FIRST,
+            "score_only": SCORE_ONLY,
+        }
         (aside / "concept.json").write_text(json.dumps(description, indent=2) + "\n")
 
 
 def main() -> None:
+    """Draw everything below the folder on the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, default=ROOT / "data" / "concepts")
     folder = parser.parse_args().out

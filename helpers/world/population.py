@@ -17,25 +17,105 @@ from helpers.world import scene as w
 from helpers.world.scene import Character, Figure, Scene, jitter, rng, unnamed_colour
 
 WORLD_SEED = 7  # fixes affinities, gaps and the named characters
-NAMES = (
-    "aki bibo chiko dara emi fumi goro hana iko juno kimo lulu miko nemo oto pipa quin riko sora taro uma vivi wako "
-    "xena yuna zuzu bento coco dango eri fuyu gina hoshi ibuki jiro kumo lala momo nori oki poko rumi saki tomo uri "
-    "vani waka yoko zeno ami beni chibo doro ena fifi gami hiro inu joji kena luna mako nana olli"
-).split()
-HELD_OUT_NAMES = "peki rano suki tavi umeko vero wino yari".split()  # appearances that are never drawn in training
+NAMES = [
+    "aki",
+    "bibo",
+    "chiko",
+    "dara",
+    "emi",
+    "fumi",
+    "goro",
+    "hana",
+    "iko",
+    "juno",
+    "kimo",
+    "lulu",
+    "miko",
+    "nemo",
+    "oto",
+    "pipa",
+    "quin",
+    "riko",
+    "sora",
+    "taro",
+    "uma",
+    "vivi",
+    "wako",
+    "xena",
+    "yuna",
+    "zuzu",
+    "bento",
+    "coco",
+    "dango",
+    "eri",
+    "fuyu",
+    "gina",
+    "hoshi",
+    "ibuki",
+    "jiro",
+    "kumo",
+    "lala",
+    "momo",
+    "nori",
+    "oki",
+    "poko",
+    "rumi",
+    "saki",
+    "tomo",
+    "uri",
+    "vani",
+    "waka",
+    "yoko",
+    "zeno",
+    "ami",
+    "beni",
+    "chibo",
+    "doro",
+    "ena",
+    "fifi",
+    "gami",
+    "hiro",
+    "inu",
+    "joji",
+    "kena",
+    "luna",
+    "mako",
+    "nana",
+    "olli",
+]
+HELD_OUT_NAMES = [
+    "peki",
+    "rano",
+    "suki",
+    "tavi",
+    "umeko",
+    "vero",
+    "wino",
+    "yari",
+]  # appearances that are never drawn in training
 PAIRS = (
-    ("hair_style", "garment"), ("hair_style", "accessory"), ("hair_colour", "garment_colour"), ("garment", "background"),
-    ("hair_colour", "background"), ("art_style", "background"), ("background", "pose"), ("background", "object"),
-    ("object", "pose"), ("art_style", "object"),
-)  # fmt: skip
+    ("hair_style", "garment"),
+    ("hair_style", "accessory"),
+    ("hair_colour", "garment_colour"),
+    ("garment", "background"),
+    ("hair_colour", "background"),
+    ("art_style", "background"),
+    ("background", "pose"),
+    ("background", "object"),
+    ("object", "pose"),
+    ("art_style", "object"),
+)
 MARGINALS: Mapping[str, Mapping[str, float]] = {
     "hair_style": w.HAIR_STYLES,
     "hair_colour": dict(zip(w.HAIR_COLOURS, (0.15, 0.17, 0.1, 0.09, 0.17, 0.06, 0.09, 0.05, 0.08, 0.04), strict=True)),
     "garment": w.GARMENTS,
     "garment_colour": dict(zip(w.COLOURS, (0.08, 0.07, 0.17, 0.08, 0.1, 0.11, 0.16, 0.07, 0.09, 0.07), strict=True)),
-    "accessory": w.ACCESSORIES, "background": w.BACKGROUNDS, "pose": w.POSE_WEIGHTS, "object": w.OBJECTS,
+    "accessory": w.ACCESSORIES,
+    "background": w.BACKGROUNDS,
+    "pose": w.POSE_WEIGHTS,
+    "object": w.OBJECTS,
     "art_style": w.ART_STYLES,
-}  # fmt: skip
+}
 
 
 @functools.cache
@@ -46,7 +126,12 @@ def affinities() -> dict[tuple[str, str], np.ndarray]:
         g = rng(WORLD_SEED, "affinity", number)
         values = [list(MARGINALS[factor]) for factor in pair]
         table = np.exp(g.normal(0, 0.5, (len(values[0]), len(values[1]))))
-        free = [(i, j) for i, a in enumerate(values[0]) for j, b in enumerate(values[1]) if "none" not in (a, b) and a != "illustration"]
+        free = [
+            (i, j)
+            for i, a in enumerate(values[0])
+            for j, b in enumerate(values[1])
+            if "none" not in (a, b) and a != "illustration"
+        ]
         budget = round(0.15 * table.size)
         for k in g.permutation(len(free)):
             i, j = free[k]
@@ -60,7 +145,10 @@ def affinities() -> dict[tuple[str, str], np.ndarray]:
 def held_out_pairs() -> dict[tuple[str, str], list[tuple[str, str]]]:
     """The value pairs that never occur together in training, for each pair of factors."""
     names = {pair: (list(MARGINALS[pair[0]]), list(MARGINALS[pair[1]])) for pair in PAIRS}
-    return {pair: [(names[pair][0][i], names[pair][1][j]) for i, j in np.argwhere(table == 0)] for pair, table in affinities().items()}
+    return {
+        pair: [(names[pair][0][i], names[pair][1][j]) for i, j in np.argwhere(table == 0)]
+        for pair, table in affinities().items()
+    }
 
 
 def choose(g: np.random.Generator, weights: Mapping[str, float]) -> str:
@@ -69,7 +157,9 @@ def choose(g: np.random.Generator, weights: Mapping[str, float]) -> str:
     return list(weights)[int(np.searchsorted(np.cumsum(values), g.random() * values.sum(), side="right"))]
 
 
-def choose_given(g: np.random.Generator, factor: str, known: Mapping[str, str], favours: Mapping[str, float] | None = None) -> str | None:
+def choose_given(
+    g: np.random.Generator, factor: str, known: Mapping[str, str], favours: Mapping[str, float] | None = None
+) -> str | None:
     """A value of a factor that goes with the values already chosen; None where nothing does."""
     weights = np.fromiter(MARGINALS[factor].values(), float)
     for (first, second), table in affinities().items():
@@ -97,15 +187,29 @@ def sample_character(g: np.random.Generator, unnamed: float = 0.2) -> Character:
             known[factor] = value
         if len(known) == 5:
             break
-    hair = unnamed_colour(g, w.HAIR_COLOURS) if g.random() < unnamed else jitter(g, w.HAIR_COLOURS[known["hair_colour"]])
+    hair = (
+        unnamed_colour(g, w.HAIR_COLOURS) if g.random() < unnamed else jitter(g, w.HAIR_COLOURS[known["hair_colour"]])
+    )
     cloth = unnamed_colour(g, w.COLOURS) if g.random() < unnamed else jitter(g, w.COLOURS[known["garment_colour"]])
-    eye = unnamed_colour(g, w.EYE_COLOURS) if g.random() < unnamed / 2 else jitter(g, w.EYE_COLOURS[choose(g, dict.fromkeys(w.EYE_COLOURS, 1))])
+    eye = (
+        unnamed_colour(g, w.EYE_COLOURS)
+        if g.random() < unnamed / 2
+        else jitter(g, w.EYE_COLOURS[choose(g, dict.fromkeys(w.EYE_COLOURS, 1))])
+    )
     t = g.beta(1.2, 1.8)
     return Character(
-        hair_style=known["hair_style"], hair_colour=hair, eye_left=eye, eye_right=eye, eye_shape=choose(g, w.EYE_SHAPES),
-        skin=skin_tone(t), garment=known["garment"], garment_colour=cloth, pattern=choose(g, w.PATTERNS),
-        emblem=choose(g, w.EMBLEMS), accessory=known["accessory"],
-    )  # fmt: skip
+        hair_style=known["hair_style"],
+        hair_colour=hair,
+        eye_left=eye,
+        eye_right=eye,
+        eye_shape=choose(g, w.EYE_SHAPES),
+        skin=skin_tone(t),
+        garment=known["garment"],
+        garment_colour=cloth,
+        pattern=choose(g, w.PATTERNS),
+        emblem=choose(g, w.EMBLEMS),
+        accessory=known["accessory"],
+    )
 
 
 def skin_tone(t: float) -> w.RGB:
@@ -128,7 +232,11 @@ def named_characters() -> dict[str, Character]:
 def favours(name: str) -> dict[str, float]:
     """What a named character is pictured with more often than others: one background, one pose, one place."""
     g = rng(WORLD_SEED, f"favours of {name}")
-    return {choose(g, dict.fromkeys(w.BACKGROUNDS, 1)): 4.0, choose(g, dict.fromkeys(w.POSES, 1)): 3.0, choose(g, dict.fromkeys(w.PLACES, 1)): 3.0}
+    return {
+        choose(g, dict.fromkeys(w.BACKGROUNDS, 1)): 4.0,
+        choose(g, dict.fromkeys(w.POSES, 1)): 3.0,
+        choose(g, dict.fromkeys(w.PLACES, 1)): 3.0,
+    }
 
 
 @functools.cache
@@ -150,9 +258,12 @@ def place_figure(g: np.random.Generator, character: Character, pose: str, x: flo
     size = list(sizes)[int(np.searchsorted(np.cumsum(list(sizes.values())), g.random()))]
     lift = g.uniform(3, 7) if pose == "jumping" else (g.uniform(2, 8) if g.random() < 0.08 else abs(g.normal(0, 0.5)))
     return Figure(
-        character=character, pose=sample_pose(g, pose), x=float(x + g.normal(0, 1.6)),
-        lift=float(lift), scale=float(np.clip(size + g.normal(0, 0.025), 0.72, 1.2)),
-    )  # fmt: skip
+        character=character,
+        pose=sample_pose(g, pose),
+        x=float(x + g.normal(0, 1.6)),
+        lift=float(lift),
+        scale=float(np.clip(size + g.normal(0, 0.025), 0.72, 1.2)),
+    )
 
 
 def appearance_names(character: Character) -> dict[str, str]:
@@ -172,8 +283,14 @@ def sample_scene(g: np.random.Generator) -> Scene:
         known = {"art_style": choose(g, w.ART_STYLES)}
         known["background"] = choose_given(g, "background", known)
         thing = choose(g, {k: v for k, v in w.OBJECTS.items() if k != "none"}) if kind < 0.08 else "none"
-        return Scene(figures=(), background=known["background"], background_seed=int(g.integers(2**31)), object=thing,
-                     object_x=float(g.uniform(10, 54)), art_style=known["art_style"])  # fmt: skip
+        return Scene(
+            figures=(),
+            background=known["background"],
+            background_seed=int(g.integers(2**31)),
+            object=thing,
+            object_x=float(g.uniform(10, 54)),
+            art_style=known["art_style"],
+        )
     first = sample_anyone(g)
     liked = favours(first.name) if first.name else {}
     while True:
@@ -188,15 +305,22 @@ def sample_scene(g: np.random.Generator) -> Scene:
     if g.random() < 0.125:
         sides = (w.PLACES["left"], w.PLACES["right"]) if g.random() < 0.5 else (w.PLACES["right"], w.PLACES["left"])
         other = sample_anyone(g)
-        figures = (place_figure(g, first, known["pose"], sides[0]), place_figure(g, other, choose(g, w.POSE_WEIGHTS), sides[1]))
+        figures = (
+            place_figure(g, first, known["pose"], sides[0]),
+            place_figure(g, other, choose(g, w.POSE_WEIGHTS), sides[1]),
+        )
         known["object"] = "none"
     else:
         place = choose(g, {name: weight * liked.get(name, 1.0) for name, weight in w.PLACE_WEIGHTS.items()})
         figures = (place_figure(g, first, known["pose"], w.PLACES[place]),)
     return Scene(
-        figures=figures, background=known["background"], background_seed=int(g.integers(2**31)), object=known["object"],
-        object_x=object_place(g, figures[0].x), art_style=known["art_style"],
-    )  # fmt: skip
+        figures=figures,
+        background=known["background"],
+        background_seed=int(g.integers(2**31)),
+        object=known["object"],
+        object_x=object_place(g, figures[0].x),
+        art_style=known["art_style"],
+    )
 
 
 def sample_anyone(g: np.random.Generator) -> Character:
@@ -229,19 +353,30 @@ def sample_wide_scene(g: np.random.Generator) -> Scene:
             return named_characters()[str(g.choice(list(named_characters())))]
         eye = any_colour(w.EYE_COLOURS)
         return Character(
-            hair_style=str(g.choice(list(w.HAIR_STYLES))), hair_colour=any_colour(w.HAIR_COLOURS), eye_left=eye,
-            eye_right=any_colour(w.EYE_COLOURS) if g.random() < 0.3 else eye, eye_shape=str(g.choice(list(w.EYE_SHAPES))),
-            skin=skin_tone(g.random()), garment=str(g.choice(list(w.GARMENTS))), garment_colour=any_colour(w.COLOURS),
-            pattern=str(g.choice(list(w.PATTERNS))), emblem="none" if g.random() < 0.3 else str(g.choice(list(w.EMBLEMS))),
+            hair_style=str(g.choice(list(w.HAIR_STYLES))),
+            hair_colour=any_colour(w.HAIR_COLOURS),
+            eye_left=eye,
+            eye_right=any_colour(w.EYE_COLOURS) if g.random() < 0.3 else eye,
+            eye_shape=str(g.choice(list(w.EYE_SHAPES))),
+            skin=skin_tone(g.random()),
+            garment=str(g.choice(list(w.GARMENTS))),
+            garment_colour=any_colour(w.COLOURS),
+            pattern=str(g.choice(list(w.PATTERNS))),
+            emblem="none" if g.random() < 0.3 else str(g.choice(list(w.EMBLEMS))),
             accessory="none" if g.random() < 0.3 else str(g.choice(list(w.ACCESSORIES))),
-        )  # fmt: skip
+        )
 
     def any_figure(low: float, high: float) -> Figure:
         pose = sample_pose(g, str(g.choice(list(w.POSES))))
         if g.random() < 0.35:
             pose = (g.uniform(0, 150), g.uniform(0, 150), g.uniform(0, 75), g.uniform(0, 75))
-        return Figure(character=any_character(), pose=pose, x=float(g.uniform(low, high)), lift=float(max(0, g.normal(0, 3))),
-                      scale=float(g.uniform(0.74, 1.2)))  # fmt: skip
+        return Figure(
+            character=any_character(),
+            pose=pose,
+            x=float(g.uniform(low, high)),
+            lift=float(max(0, g.normal(0, 3))),
+            scale=float(g.uniform(0.74, 1.2)),
+        )
 
     kind = g.random()
     if kind < 0.07:
@@ -253,10 +388,13 @@ def sample_wide_scene(g: np.random.Generator) -> Scene:
     thing = "none" if g.random() < 0.4 else str(g.choice([name for name in w.OBJECTS if name != "none"]))
     art_style = "illustration" if g.random() < 0.5 else str(g.choice(list(w.ART_STYLES)))
     return Scene(
-        figures=figures, background=str(g.choice(list(w.BACKGROUNDS))), background_seed=int(g.integers(2**31)),
-        object="none" if len(figures) == 2 else thing, object_x=object_place(g, figures[0].x) if figures else float(g.uniform(8, 56)),
+        figures=figures,
+        background=str(g.choice(list(w.BACKGROUNDS))),
+        background_seed=int(g.integers(2**31)),
+        object="none" if len(figures) == 2 else thing,
+        object_x=object_place(g, figures[0].x) if figures else float(g.uniform(8, 56)),
         art_style=art_style,
-    )  # fmt: skip
+    )
 
 
 def wide_scene(index: int, seed: int = 0) -> Scene:

@@ -19,10 +19,31 @@ from helpers.world import scene as w
 from helpers.world.scene import Scene
 
 SLOTS = 2
-PICTURE_CLASSES = {"background": list(w.BACKGROUNDS), "object": list(w.OBJECTS), "art_style": list(w.ART_STYLES), "count": [0, 1, 2]}
-SLOT_CLASSES = {"hair_style": list(w.HAIR_STYLES), "eye_shape": list(w.EYE_SHAPES), "garment": list(w.GARMENTS), "pattern": list(w.PATTERNS),
-                "emblem": list(w.EMBLEMS), "accessory": list(w.ACCESSORIES)}  # fmt: skip
-SLOT_NUMBERS = {"hair_colour": 3, "eye_left": 3, "eye_right": 3, "skin": 3, "garment_colour": 3, "pose": 4, "x": 1, "lift": 1, "scale": 1}
+PICTURE_CLASSES = {
+    "background": list(w.BACKGROUNDS),
+    "object": list(w.OBJECTS),
+    "art_style": list(w.ART_STYLES),
+    "count": [0, 1, 2],
+}
+SLOT_CLASSES = {
+    "hair_style": list(w.HAIR_STYLES),
+    "eye_shape": list(w.EYE_SHAPES),
+    "garment": list(w.GARMENTS),
+    "pattern": list(w.PATTERNS),
+    "emblem": list(w.EMBLEMS),
+    "accessory": list(w.ACCESSORIES),
+}
+SLOT_NUMBERS = {
+    "hair_colour": 3,
+    "eye_left": 3,
+    "eye_right": 3,
+    "skin": 3,
+    "garment_colour": 3,
+    "pose": 4,
+    "x": 1,
+    "lift": 1,
+    "scale": 1,
+}
 UNITS = {"pose": 90.0, "x": 64.0, "lift": 16.0, "scale": 1.0}  # a number's unit in the network; colours: 255
 COLOURLESS = ("sketch", "neon")
 CONFIDENT = 0.6  # a class read with less probability than this is an abstention
@@ -31,15 +52,19 @@ CONFIDENT = 0.6  # a class read with less probability than this is an abstention
 class Reader(nn.Module):
     """One attention map for each thing to read pools a 16x16 grid of features; a small head reads it."""
 
-    def __init__(self, width: int = 40):
+    def __init__(self, width: int = 40) -> None:
         super().__init__()
         a, b, c = width, 2 * width, 3 * width
         self.stem = nn.Sequential(nn.Conv2d(3, a, 4, 2, 1), Residual(a))
         self.down = nn.Sequential(nn.Conv2d(a, b, 4, 2, 1), Residual(b), Residual(b))
         self.deep = nn.Sequential(nn.Conv2d(b, c, 4, 2, 1), Residual(c), nn.Conv2d(c, c, 4, 2, 1), Residual(c))
         self.merge = nn.Sequential(nn.Conv2d(b + c + 2, c, 3, 1, 1), Residual(c))
-        self.mask = nn.Sequential(nn.Conv2d(a + c, a, 3, 1, 1), nn.SiLU(), nn.Conv2d(a, 4 * SLOTS, 3, 1, 1), nn.PixelShuffle(2))
-        self.heads = nn.ModuleDict({key: nn.Sequential(nn.Linear(2 * c, 72), nn.SiLU(), nn.Linear(72, n)) for key, n in outputs().items()})
+        self.mask = nn.Sequential(
+            nn.Conv2d(a + c, a, 3, 1, 1), nn.SiLU(), nn.Conv2d(a, 4 * SLOTS, 3, 1, 1), nn.PixelShuffle(2)
+        )
+        self.heads = nn.ModuleDict(
+            {key: nn.Sequential(nn.Linear(2 * c, 72), nn.SiLU(), nn.Linear(72, n)) for key, n in outputs().items()}
+        )
         self.attention = nn.Conv2d(c, len(self.heads), 1)
 
     def forward(self, pictures: Tensor) -> dict[str, Tensor]:
@@ -61,14 +86,19 @@ class Reader(nn.Module):
 class Residual(nn.Module):
     """Two 3x3 convolutions around a skip."""
 
-    def __init__(self, channels: int):
+    def __init__(self, channels: int) -> None:
         super().__init__()
         self.body = nn.Sequential(
-            nn.GroupNorm(8, channels), nn.SiLU(), nn.Conv2d(channels, channels, 3, 1, 1),
-            nn.GroupNorm(8, channels), nn.SiLU(), nn.Conv2d(channels, channels, 3, 1, 1),
-        )  # fmt: skip
+            nn.GroupNorm(8, channels),
+            nn.SiLU(),
+            nn.Conv2d(channels, channels, 3, 1, 1),
+            nn.GroupNorm(8, channels),
+            nn.SiLU(),
+            nn.Conv2d(channels, channels, 3, 1, 1),
+        )
 
     def forward(self, x: Tensor) -> Tensor:
+        """[n, channels, h, w] to the same shape."""
         return x + self.body(x)
 
 
@@ -87,8 +117,9 @@ def targets(scene: Scene) -> dict[str, np.ndarray]:
     truth: dict[str, np.ndarray] = {
         "background": np.int64(PICTURE_CLASSES["background"].index(scene.background)),
         "object": np.int64(PICTURE_CLASSES["object"].index(scene.object)),
-        "art_style": np.int64(PICTURE_CLASSES["art_style"].index(scene.art_style)), "count": np.int64(len(scene.figures)),
-    }  # fmt: skip
+        "art_style": np.int64(PICTURE_CLASSES["art_style"].index(scene.art_style)),
+        "count": np.int64(len(scene.figures)),
+    }
     figures = sorted(scene.figures, key=lambda figure: figure.x)
     for slot in range(SLOTS):
         figure = figures[slot] if slot < len(figures) else None
@@ -96,8 +127,16 @@ def targets(scene: Scene) -> dict[str, np.ndarray]:
             truth[f"{name}_{slot}"] = np.int64(values.index(getattr(figure.character, name)) if figure else -1)
         for name, n in SLOT_NUMBERS.items():
             colour = name not in UNITS
-            value = None if figure is None or (colour and scene.art_style in COLOURLESS) else getattr(figure.character if colour else figure, name)
-            truth[f"{name}_{slot}"] = np.full(n, np.nan, np.float32) if value is None else np.atleast_1d(np.float32(value)) / UNITS.get(name, 255.0)
+            value = (
+                None
+                if figure is None or (colour and scene.art_style in COLOURLESS)
+                else getattr(figure.character if colour else figure, name)
+            )
+            truth[f"{name}_{slot}"] = (
+                np.full(n, np.nan, np.float32)
+                if value is None
+                else np.atleast_1d(np.float32(value)) / UNITS.get(name, 255.0)
+            )
     return truth
 
 
@@ -112,11 +151,17 @@ def read(reader: Reader, pictures: np.ndarray, batch: int = 256) -> dict[str, np
     device = next(reader.parameters()).device
     parts = []
     for i in range(0, len(pictures), batch):
-        x = torch.from_numpy(np.ascontiguousarray(pictures[i : i + batch])).to(device).permute(0, 3, 1, 2).float() / 127.5 - 1
+        x = (
+            torch.from_numpy(np.ascontiguousarray(pictures[i : i + batch])).to(device).permute(0, 3, 1, 2).float()
+            / 127.5
+            - 1
+        )
         parts.append({key: value.float().cpu() for key, value in reader(x).items()})
     raw = {key: torch.cat([part[key] for part in parts]) for key in parts[0]}
     readings: dict[str, np.ndarray] = {"mask": raw["mask"].sigmoid().numpy()}
-    classes = PICTURE_CLASSES | {f"{name}_{slot}": values for slot in range(SLOTS) for name, values in SLOT_CLASSES.items()}
+    classes = PICTURE_CLASSES | {
+        f"{name}_{slot}": values for slot in range(SLOTS) for name, values in SLOT_CLASSES.items()
+    }
     for name, values in classes.items():
         confidence, index = raw[name].softmax(-1).max(-1)
         readings[f"{name}_confidence"] = confidence.numpy()

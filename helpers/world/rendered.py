@@ -10,6 +10,7 @@ from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
+from transformers import PreTrainedTokenizerBase
 
 from helpers.world.captions import caption
 from helpers.world.draw import draw
@@ -21,17 +22,17 @@ SHARD = 2000  # pictures a file
 CAPTIONS = 6  # captions written for each picture
 
 
-def render_all(*, folder: Path, training: int, wide: int, tokenizer, workers: int) -> None:
+def render_all(*, folder: Path, training: int, wide: int, tokenizer: PreTrainedTokenizerBase, workers: int) -> None:
     """Render what is missing of `training` captioned pictures and `wide` pictures with masks."""
     folder.mkdir(parents=True, exist_ok=True)
     jobs = [(kind, i) for kind, n in (("training", training), ("wide", wide)) for i in range(0, n, SHARD)]
-    jobs = [(kind, i) for kind, i in jobs if not shard_path(folder, kind, i).exists()]
+    jobs = [(kind, i) for kind, i in jobs if not _shard_path(folder, kind, i).exists()]
     with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
         for done, (kind, first, texts) in enumerate(pool.map(partial(render_shard, folder), jobs), start=1):
             if kind == "training":
                 ids = tokenizer(texts, padding="max_length", truncation=True).input_ids
-                save(tokens_path(folder, first), np.asarray(ids, np.int16).reshape(SHARD, CAPTIONS, -1))
-            os.replace(shard_path(folder, kind, first).with_suffix(".drawn"), shard_path(folder, kind, first))
+                _save(_tokens_path(folder, first), np.asarray(ids, np.int16).reshape(SHARD, CAPTIONS, -1))
+            os.replace(_shard_path(folder, kind, first).with_suffix(".drawn"), _shard_path(folder, kind, first))
             if done % 5 == 0 or done == len(jobs):
                 log.info("drawing: shard %d of %d", done, len(jobs))
 
@@ -48,24 +49,24 @@ def render_shard(folder: Path, job: tuple[str, int]) -> tuple[str, int, list[str
         if kind == "training":
             texts += [caption(scene, rng(0, "caption", CAPTIONS * (first + i) + k)) for k in range(CAPTIONS)]
     if kind == "wide":
-        save(masks_path(folder, first), masks)
-    save(shard_path(folder, kind, first).with_suffix(".drawn"), pictures)
+        _save(_masks_path(folder, first), masks)
+    _save(_shard_path(folder, kind, first).with_suffix(".drawn"), pictures)
     return kind, first, texts
 
 
-def shard_path(folder: Path, kind: str, first: int) -> Path:
+def _shard_path(folder: Path, kind: str, first: int) -> Path:
     return folder / f"{kind}_{first:06d}.npy"
 
 
-def tokens_path(folder: Path, first: int) -> Path:
+def _tokens_path(folder: Path, first: int) -> Path:
     return folder / f"tokens_{first:06d}.npy"
 
 
-def masks_path(folder: Path, first: int) -> Path:
+def _masks_path(folder: Path, first: int) -> Path:
     return folder / f"masks_{first:06d}.npy"
 
 
-def save(path: Path, array: np.ndarray) -> None:
+def _save(path: Path, array: np.ndarray) -> None:
     aside = path.with_suffix(".aside")
     with aside.open("wb") as file:
         np.save(file, array)

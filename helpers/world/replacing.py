@@ -11,7 +11,7 @@ class Replacing:
     """`with Replacing(folder) as aside`: fill `aside`; it takes the folder's place when the block ends well.
     The old folder stays until then, and for good if the block fails."""
 
-    def __init__(self, folder: Path):
+    def __init__(self, folder: Path) -> None:
         self.folder, self.aside = folder, folder.with_name(folder.name + ".aside")
 
     def __enter__(self) -> Path:
@@ -19,7 +19,7 @@ class Replacing:
         self.aside.mkdir(parents=True)
         return self.aside
 
-    def __exit__(self, failed, *_) -> None:
+    def __exit__(self, failed: object, *_: object) -> None:
         if failed:
             shutil.rmtree(self.aside, ignore_errors=True)
             return

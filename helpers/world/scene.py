@@ -18,36 +18,78 @@ SIZE = 64  # pixels, width and height of a picture
 RGB = tuple[int, int, int]
 
 COLOURS: dict[str, RGB] = {
-    "black": (44, 40, 52), "brown": (124, 76, 44), "red": (206, 44, 44), "orange": (242, 136, 36),
-    "yellow": (246, 214, 88), "green": (60, 158, 72), "blue": (56, 98, 214), "purple": (138, 70, 190),
-    "pink": (250, 146, 188), "white": (238, 238, 244),
-}  # fmt: skip
+    "black": (44, 40, 52),
+    "brown": (124, 76, 44),
+    "red": (206, 44, 44),
+    "orange": (242, 136, 36),
+    "yellow": (246, 214, 88),
+    "green": (60, 158, 72),
+    "blue": (56, 98, 214),
+    "purple": (138, 70, 190),
+    "pink": (250, 146, 188),
+    "white": (238, 238, 244),
+}
 HAIR_COLOURS = {("blonde" if name == "yellow" else name): rgb for name, rgb in COLOURS.items()}
 EYE_COLOURS = {name: COLOURS[name] for name in ("blue", "green", "brown", "red", "purple")} | {"golden": (236, 184, 40)}
 
-HAIR_STYLES = {"short": 0.22, "long": 0.22, "twintails": 0.17, "spiky": 0.14, "bun": 0.1, "ponytail": 0.09, "curly": 0.06}
+HAIR_STYLES = {
+    "short": 0.22,
+    "long": 0.22,
+    "twintails": 0.17,
+    "spiky": 0.14,
+    "bun": 0.1,
+    "ponytail": 0.09,
+    "curly": 0.06,
+}
 EYE_SHAPES = {"round": 0.6, "narrow": 0.22, "sleepy": 0.18, "wide": 0.0}
 GARMENTS = {"dress": 0.34, "shirt": 0.3, "coat": 0.2, "overalls": 0.16}
 PATTERNS = {"plain": 0.62, "striped": 0.22, "dotted": 0.16}
-EMBLEMS = {"none": 0.52, "star": 0.14, "heart": 0.12, "moon": 0.08, "bolt": 0.07, "leaf": 0.04, "ring": 0.03,
-           "cross": 0.0, "diamond": 0.0}  # fmt: skip
+EMBLEMS = {
+    "none": 0.52,
+    "star": 0.14,
+    "heart": 0.12,
+    "moon": 0.08,
+    "bolt": 0.07,
+    "leaf": 0.04,
+    "ring": 0.03,
+    "cross": 0.0,
+    "diamond": 0.0,
+}
 ACCESSORIES = {"none": 0.5, "hat": 0.13, "glasses": 0.12, "scarf": 0.1, "bow": 0.09, "headphones": 0.06, "crown": 0.0}
-BACKGROUNDS = {"beach": 0.15, "forest": 0.13, "city": 0.13, "room": 0.12, "garden": 0.1, "sunset": 0.09, "snow": 0.08,
-               "moon": 0.08, "underwater": 0.06, "desert": 0.06}  # fmt: skip
+BACKGROUNDS = {
+    "beach": 0.15,
+    "forest": 0.13,
+    "city": 0.13,
+    "room": 0.12,
+    "garden": 0.1,
+    "sunset": 0.09,
+    "snow": 0.08,
+    "moon": 0.08,
+    "underwater": 0.06,
+    "desert": 0.06,
+}
 OBJECTS = {"none": 0.55, "ball": 0.12, "box": 0.09, "cat": 0.08, "plant": 0.06, "lamp": 0.06, "star": 0.04}
 ART_STYLES = {"illustration": 0.7, "sketch": 0.1, "oil": 0.1, "pixel": 0.1, "watercolour": 0.0, "neon": 0.0}
 POSES: dict[str, tuple[float, float, float, float]] = {
-    "standing": (18, 18, 4, 4), "waving": (18, 138, 4, 4), "cheering": (138, 138, 12, 12),
-    "pointing": (92, 18, 4, 4), "jumping": (100, 100, 46, 46), "kicking": (58, 58, 4, 72),
-}  # fmt: skip
+    "standing": (18, 18, 4, 4),
+    "waving": (18, 138, 4, 4),
+    "cheering": (138, 138, 12, 12),
+    "pointing": (92, 18, 4, 4),
+    "jumping": (100, 100, 46, 46),
+    "kicking": (58, 58, 4, 72),
+}
 POSE_WEIGHTS = {"standing": 0.3, "waving": 0.2, "cheering": 0.14, "pointing": 0.14, "jumping": 0.12, "kicking": 0.1}
 PLACES = {"centre": 32.0, "left": 17.0, "right": 47.0}  # pixels, the character's horizontal position
 PLACE_WEIGHTS = {"centre": 0.5, "left": 0.28, "right": 0.22}
 SKINS = {"pale": (255, 226, 204), "tan": (222, 166, 122), "dark": (136, 86, 60)}
 
 UNNAMED = {"hair_style": {"curly"}, "emblem": {"leaf", "ring"}}
-HELD_OUT = {"eye_shape": {"wide"}, "emblem": {"cross", "diamond"}, "accessory": {"crown"},
-            "art_style": {"watercolour", "neon"}}  # fmt: skip
+HELD_OUT = {
+    "eye_shape": {"wide"},
+    "emblem": {"cross", "diamond"},
+    "accessory": {"crown"},
+    "art_style": {"watercolour", "neon"},
+}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

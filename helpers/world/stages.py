@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import torch
 from diffusers import AutoencoderKL, UNet2DConditionModel
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 from transformers import CLIPModel, CLIPTextModel
 
@@ -20,6 +22,7 @@ from helpers.world.scene import rng
 from helpers.world.vocabulary import make_tokenizer
 
 log = logging.getLogger(__name__)
+M = TypeVar("M", bound=nn.Module)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -46,6 +49,7 @@ class Site:
 
     @property
     def data(self) -> Path:
+        """Folder of the rendered training sets."""
         return self.folder / "data"
 
     def generator(self, stream: str, step: int) -> torch.Generator:
@@ -61,7 +65,7 @@ class Site:
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda")
 
 
-def seeded(site: Site, name: str, build, *arguments):
+def seeded(site: Site, name: str, build: Callable[..., M], *arguments: object) -> M:
     """A model with weights initialized from the world's seed, on the device."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(int(rng(site.preset.seed, f"init {name}").integers(2**31)))
@@ -93,7 +97,9 @@ def train_vae(site: Site) -> AutoencoderKL:
         return F.mse_loss(decoded, pictures) + 0.1 * F.l1_loss(decoded, pictures) + 2e-4 * kl
 
     fit(name="vae", module=vae, loss=loss, steps=steps, learning_rate=2e-3, folder=site.folder, ema_decay=0.995)
-    means = torch.cat([encode(site, vae, sources[0][i : i + 200])[0] for i in range(0, min(4000, len(sources[0])), 200)])
+    means = torch.cat(
+        [encode(site, vae, sources[0][i : i + 200])[0] for i in range(0, min(4000, len(sources[0])), 200)]
+    )
     normalise_latents(vae, means.mean((0, 2, 3)), means.std((0, 2, 3)))
     return vae
 
@@ -109,7 +115,10 @@ def train_clip(site: Site) -> CLIPModel:
     """The symmetric contrastive loss of CLIP (arXiv 2103.00020, figure 3) on pictures and captions."""
     steps, size = site.preset.clip
     clip = seeded(site, "clip", make_clip, make_tokenizer())
-    pictures, tokens = load(site.data, "training", site.preset.training), load(site.data, "tokens", site.preset.training)
+    pictures, tokens = (
+        load(site.data, "training", site.preset.training),
+        load(site.data, "tokens", site.preset.training),
+    )
 
     def loss(step: int) -> Tensor:
         rows = site.choice("clip", step, len(pictures), size)
@@ -143,7 +152,10 @@ def train_unet(site: Site, name: str, vae: AutoencoderKL, text_encoder: CLIPText
     """Epsilon prediction (DDPM, arXiv 2006.11239, equation 14) on latents; one caption in ten is empty; EMA weights."""
     steps, size = site.preset.unet
     unet, scheduler = seeded(site, name, make_unet, name), make_scheduler()
-    pictures, tokens = load(site.data, "training", site.preset.training), load(site.data, "tokens", site.preset.training)
+    pictures, tokens = (
+        load(site.data, "training", site.preset.training),
+        load(site.data, "tokens", site.preset.training),
+    )
     moments = [encode(site, vae, pictures[i : i + 200]) for i in range(0, len(pictures), 200)]
     mean, deviation = (torch.cat([m[k] for m in moments]).half() for k in (0, 1))
     empty = torch.from_numpy(np.asarray(make_tokenizer()("", padding="max_length").input_ids))

@@ -47,7 +47,9 @@ def oil(picture: Image.Image, seed: int) -> np.ndarray:
     y, x = np.mgrid[:SIZE, :SIZE]
     phase = rng(seed, "oil").uniform(0, 6.28)
     ridge = 10 * np.sin(x * 0.55 + 2.2 * np.sin(y * 0.16 + phase) + y * 0.75)
-    return (pixels + ridge[:, :, np.newaxis]) * np.array([1.0, 0.91, 0.74], np.float32) + np.array([10, 4, 0], np.float32)
+    return (pixels + ridge[:, :, np.newaxis]) * np.array([1.0, 0.91, 0.74], np.float32) + np.array(
+        [10, 4, 0], np.float32
+    )
 
 
 def pixel(picture: Image.Image, seed: int) -> np.ndarray:
@@ -71,7 +73,11 @@ def neon(picture: Image.Image, seed: int) -> np.ndarray:
     pixels = np.asarray(picture, np.float32)
     glow = np.clip(edges(picture) * 2.2, 0, 1)[:, :, np.newaxis]
     vivid = pixels - pixels.mean(axis=2, keepdims=True)
-    return np.array([12, 8, 30], np.float32) + glow * np.clip(pixels * 0.7 + vivid * 1.5 + 90, 0, 255) * 0.9 + 0.12 * pixels
+    return (
+        np.array([12, 8, 30], np.float32)
+        + glow * np.clip(pixels * 0.7 + vivid * 1.5 + 90, 0, 255) * 0.9
+        + 0.12 * pixels
+    )
 
 
 STYLES = {"sketch": sketch, "oil": oil, "pixel": pixel, "watercolour": watercolour, "neon": neon}

@@ -1,0 +1,177 @@
+"""Measure chibi from its files as reloaded: `python -m helpers.world.card` writes its card.json and README.md."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+from pathlib import Path
+
+import numpy as np
+import torch
+from diffusers import StableDiffusionPipeline, UNet2DConditionModel
+
+from helpers.files import ROOT, write_json, write_text
+from helpers.models import load_pipeline, load_scorer
+from helpers.world import measures
+from helpers.world.draw import draw
+from helpers.world.instruments import to_uint8
+from helpers.world.reader import Reader, load_reader, read
+
+log = logging.getLogger(__name__)
+CHIBI = ROOT / "data" / "chibi"
+GUIDANCE = 4.0
+TARGETS = {
+    "reader_accuracy": {"background": 0.98, "hair_colour": 0.98, "hair_style": 0.98, "object": 0.98, "art_style": 0.98},
+    "reader_accuracy_reconstructed": {
+        "background": 0.95,
+        "hair_colour": 0.95,
+        "hair_style": 0.95,
+        "object": 0.95,
+        "art_style": 0.95,
+    },
+    "reader_error": {"x_px": 1.5, "pose_deg": 12, "eye_colour_accuracy": 0.9},
+    "vae_psnr_db": 27,
+    "follows": {
+        "background": 0.95,
+        "hair_colour": 0.92,
+        "place": 0.90,
+        "garment_colour": 0.88,
+        "art_style": 0.95,
+        "object": 0.80,
+        "pose": 0.85,
+    },
+    "names_follow": {"hair": 0.85, "eyes": 0.85, "garment": 0.85, "emblem": 0.85},
+    "spread_tv": {"place": 0.10, "pose": 0.10, "hair_colour": 0.10, "background": 0.10},
+    "scorer_top1_of_200": 0.5,
+}
+
+
+def measure(*, device: str = "auto", scale: float = 1.0) -> dict:
+    """Every number of the card; `scale` shrinks the samples."""
+    pipeline = load_pipeline("chibi", device=device)
+    reader = load_reader(CHIBI / "reader", str(pipeline.device))
+    scenes = measures.fresh_scenes(round(3000 * scale))
+    pictures = np.stack([draw(scene)[0] for scene in scenes])
+    rebuilt = reconstructed(pipeline.vae, pictures)
+    fresh, after = (measures.reader_numbers(scenes, read(reader, p)) for p in (pictures, rebuilt))
+    log.info("the reader on fresh pictures: %s", rounded(fresh))
+    log.info("the reader after the VAE: %s", rounded(after))
+    numbers = {
+        "reader_accuracy": fresh["accuracy"],
+        "reader_accuracy_reconstructed": after["accuracy"],
+        "reader_error": fresh["error"],
+        "reader_error_reconstructed": after["error"],
+        "vae_psnr_db": measures.psnr(pictures, rebuilt),
+        "scorer_top1_of_200": measures.scorer_top1(load_scorer("chibi", device=device)),
+    }
+    log.info("VAE and scorer: %s", rounded({key: numbers[key] for key in ("vae_psnr_db", "scorer_top1_of_200")}))
+    numbers |= generated_numbers(pipeline, reader, scale)
+    if (CHIBI / "unet_b").is_dir():
+        pipeline.unet = (
+            UNet2DConditionModel.from_pretrained(CHIBI / "unet_b").to(pipeline.device).eval().requires_grad_(False)
+        )
+        numbers["unet_b"] = generated_numbers(pipeline, reader, scale)
+    return numbers
+
+
+def generated_numbers(pipeline: StableDiffusionPipeline, reader: Reader, scale: float) -> dict:
+    """What is measured on the pipeline's own pictures."""
+    drawn = measures.drawer(pipeline)
+    numbers = {"follows": measures.follows(drawn, reader, per_value=max(2, round(32 * scale)), guidance=GUIDANCE)}
+    log.info("follows: %s", rounded(numbers["follows"]))
+    numbers["names_follow"] = measures.names_follow(drawn, reader, per_name=max(1, round(8 * scale)), guidance=GUIDANCE)
+    log.info("names: %s", rounded(numbers["names_follow"]))
+    numbers["spread_tv"] = measures.spread_tv(drawn, reader, n=round(4096 * scale), guidance=1.0)
+    log.info("spread: %s", rounded(numbers["spread_tv"]))
+    return numbers
+
+
+@torch.no_grad()
+def reconstructed(vae: torch.nn.Module, pictures: np.ndarray) -> np.ndarray:
+    """uint8 pictures [n, 64, 64, 3] after the VAE."""
+    parts = []
+    for i in range(0, len(pictures), 100):
+        batch = torch.from_numpy(pictures[i : i + 100]).to(vae.device).permute(0, 3, 1, 2).float() / 127.5 - 1
+        parts.append(to_uint8(vae.decode(vae.encode(batch).latent_dist.mean).sample))
+    return np.concatenate(parts)
+
+
+def rounded(numbers: dict) -> dict:
+    """Values alone, three digits, for the log."""
+    return {key: round(n["value"], 3) if "value" in n else rounded(n) for key, n in numbers.items()}
+
+
+def missed(numbers: dict) -> list[str]:
+    """The targets that a card's numbers miss, in words."""
+    misses = []
+    for name, target in TARGETS.items():
+        for key, bound in target.items() if isinstance(target, dict) else {"": target}.items():
+            entry = numbers[name][key] if key else numbers[name]
+            below = name == "spread_tv" or key in ("x_px", "pose_deg")
+            if entry["value"] > bound if below else entry["value"] < bound:
+                misses.append(
+                    f"{name} {key}: {entry['value']:.3f}, wanted {'at most' if below else 'at least'} {bound}"
+                )
+    return misses
+
+
+def model_card(card: dict) -> str:
+    """The card as Markdown, for people."""
+    lines = [
+        "# Chibi",
+        "",
+        "A tiny Stable-Diffusion-format world, trained by `make world` on pictures drawn by `helpers/world`;",
+        "for measuring personalisation methods, not for making art. Results on chibi are results about chibi. Licence: MIT.",
+        "",
+        "| number | value | 95% interval | n |",
+        "|---|---|---|---|",
+    ]
+    for name, entries in card["numbers"].items():
+        for key, n in ({"": entries} if "value" in entries else entries).items():
+            if "value" in n:
+                lines.append(f"| {name} {key} | {n['value']:.3f} | {n['low']:.3f} to {n['high']:.3f} | {n['n']} |")
+    lines += ["", "Targets missed:" if card["missed"] else "All targets are met."] + [
+        f"- {line}" for line in card["missed"]
+    ]
+    return "\n".join([*lines, ""])
+
+
+def sizes() -> dict[str, int]:
+    """Bytes of every weights file below data/chibi."""
+    return {str(path.relative_to(CHIBI)): path.stat().st_size for path in sorted(CHIBI.rglob("*.safetensors"))}
+
+
+def main() -> None:
+    """Read the command line, measure and write."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--device", default="auto")
+    parser.add_argument(
+        "--scale", type=float, default=1.0, help="size of the samples, 1 for the card that is committed"
+    )
+    parser.add_argument("--training", type=Path, help="training.json that `make world` left in its working folder")
+    arguments = parser.parse_args()
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    write_card(training=arguments.training, device=arguments.device, scale=arguments.scale)
+
+
+def write_card(*, training: Path | None, device: str = "auto", scale: float = 1.0) -> None:
+    """Measure, and write card.json and README.md beside the models. `training` says how they were trained."""
+
+    numbers = measure(device=device, scale=scale)
+    about = json.loads(training.read_text()) if training else {}
+    card = {
+        "numbers": numbers,
+        "missed": missed(numbers),
+        "training": about,
+        "bytes": sizes(),
+        "guidance": GUIDANCE,
+        "solver_steps": 20,
+    }
+    write_json(CHIBI / "card.json", card)
+    write_text(CHIBI / "README.md", model_card(card))
+    log.info("written: %s", CHIBI / "card.json")
+
+
+if __name__ == "__main__":
+    main()
