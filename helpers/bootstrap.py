@@ -98,7 +98,7 @@ def set_up(folder: Path, *, lock: Path = LOCK, root: Path = ROOT) -> None:
     check_request(folder, lock)
     packages = sum("==" in line for line in lock.read_text().splitlines())
     log.info(
-        "Setting up %s: about %d packages, some 3 GB with PyTorch; the first time this takes "
+        "Setting up %s: about %d packages, some 3 GB to download and 7 GB on disk; this takes "
         "3 to 20 minutes, depending on the network.",
         folder,
         packages,
