@@ -25,7 +25,6 @@ log = logging.getLogger(__name__)
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
 MOST_IMAGES = 25
-DEFAULT_IMAGES = 5
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,8 +77,8 @@ def load_concept(source: str, *, size: int, count: int = 0) -> Concept:
     Args:
         source: a name in data/concepts, or a folder of PNG, JPEG or WebP images.
         size: side of the squares, in pixels.
-        count: number of training images, the first ones by name; 0 takes 5 of an embedded concept
-            and all of a user's folder.
+        count: number of training images, the first ones by name; 0 takes as many as concept.json says
+            by "default_training", and all of a user's folder.
 
     Raises:
         InputError: no images, too many or too few for `count`, one that cannot be read, or masks
@@ -88,9 +87,10 @@ def load_concept(source: str, *, size: int, count: int = 0) -> Concept:
     folder = concept_folder(source)
     facts, scenes = _read_json(folder / "concept.json", {}), _read_json(folder / "scenes.json", [])
     paths = _image_paths(folder)
-    pool = paths[: facts.get("train", len(paths))]
-    held = paths[len(paths) - facts.get("score_only", 0) :]
-    chosen = pool[: count or (DEFAULT_IMAGES if facts else len(pool))]
+    score_only = _number(folder, facts, "score_only", 0)
+    pool = paths[: _number(folder, facts, "training", len(paths) - score_only)]
+    held = paths[len(paths) - score_only :]
+    chosen = pool[: count or _number(folder, facts, "default_training", len(pool))]
     if not 1 <= len(chosen) <= MOST_IMAGES or count > len(pool):
         raise InputError(
             f"concept {source!r} has {len(pool)} training images and {count or len(chosen)} are asked for: "
@@ -118,6 +118,13 @@ def _read_json(path: Path, absent: Any) -> Any:
     if type(content) is not type(absent):
         raise InputError(f"{path} holds a {type(content).__name__}: it must be a JSON {type(absent).__name__}.")
     return content
+
+
+def _number(folder: Path, facts: dict[str, Any], key: str, absent: int) -> int:
+    value = facts.get(key, absent)
+    if not isinstance(value, int) or value < 0:
+        raise InputError(f"{folder / 'concept.json'} says {key} is {value!r}: write a number of images.")
+    return value
 
 
 def _image_paths(folder: Path) -> list[Path]:

@@ -13,6 +13,7 @@ from pathlib import Path
 import yaml
 
 from helpers.config import InputError
+from helpers.files import ROOT
 
 PLACEHOLDER = "S*"
 KINDS = ("background", "style", "object", "companion", "pose")
@@ -108,6 +109,12 @@ def without_placeholder(prompt: str) -> str:
     """
     bare = re.sub(r"(\b(an?|the)\s+)?" + re.escape(PLACEHOLDER), " ", prompt, flags=re.IGNORECASE)
     return " ".join(bare.split())
+
+
+def edit_file(name: str) -> Path:
+    """Path of a set of edit prompts: a name in data/prompts, else the path itself."""
+    embedded = {path.stem: path for path in (ROOT / "data" / "prompts").glob("*.yaml")}
+    return embedded.get(name, Path(name).expanduser())
 
 
 def load_edit_prompts(path: Path) -> tuple[EditPrompt, ...]:

@@ -70,7 +70,7 @@ def test_masks_are_cropped_with_their_images(tmp_path):
 def test_an_embedded_concept_trains_on_its_first_five(tmp_path):
     for i in range(12):
         save(tmp_path / f"{i:02}.png", colour=(i, 0, 0))
-    facts = {"name": "newcomer", "train": 8, "score_only": 4}
+    facts = {"name": "newcomer", "training": 8, "default_training": 5, "score_only": 4}
     (tmp_path / "concept.json").write_text(json.dumps(facts))
     (tmp_path / "scenes.json").write_text(json.dumps([{"place": i} for i in range(12)]))
     concept = load(tmp_path)
@@ -126,6 +126,13 @@ def broken_facts(folder):
     return path, "JSON"
 
 
+def wrong_number(folder):
+    save(folder / "a.png")
+    path = folder / "concept.json"
+    path.write_text('{"training": "all"}')
+    return path, "a number of images"
+
+
 def wrong_facts(folder):
     save(folder / "a.png")
     path = folder / "scenes.json"
@@ -134,7 +141,9 @@ def wrong_facts(folder):
 
 
 @pytest.mark.parametrize(
-    "make", [bomb, truncated, text, deep, lonely_mask, small_mask, broken_facts, wrong_facts], ids=lambda f: f.__name__
+    "make",
+    [bomb, truncated, text, deep, lonely_mask, small_mask, broken_facts, wrong_number, wrong_facts],
+    ids=lambda make: make.__name__,
 )
 def test_bad_files_are_named_in_one_sentence(make, tmp_path, monkeypatch):
     path, part = make(tmp_path)

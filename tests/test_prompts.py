@@ -4,7 +4,6 @@ import pytest
 
 from helpers import prompts
 from helpers.config import InputError
-from helpers.files import ROOT
 
 
 def test_every_template_has_the_placeholder_once_and_is_there_once():
@@ -36,7 +35,7 @@ def test_without_placeholder(prompt, bare):
 
 
 def test_the_edit_prompts_cover_every_kind():
-    edits = prompts.load_edit_prompts(ROOT / "data" / "prompts" / "edits.yaml")
+    edits = prompts.load_edit_prompts(prompts.edit_file("edits"))
     assert {edit.kind for edit in edits} == set(prompts.KINDS)
     assert len({edit.text for edit in edits}) == len(edits)
     few = prompts.few_of_each_kind(edits, 2)
@@ -65,4 +64,4 @@ def test_bad_prompt_files_are_refused(content, part, tmp_path):
 
 def test_a_missing_prompt_file_is_named(tmp_path):
     with pytest.raises(InputError, match="missing.yaml does not exist"):
-        prompts.load_edit_prompts(tmp_path / "missing.yaml")
+        prompts.load_edit_prompts(prompts.edit_file(str(tmp_path / "missing.yaml")))
