@@ -62,19 +62,17 @@ def build(*, preset: str, device: str, out: Path, work: Path, workers: int = 2, 
     """Train every stage that is missing, in order, and export each as soon as it can be."""
     site = Site(preset=PRESETS[preset], folder=work / preset, device=torch.device(device))
     tokenizer = make_tokenizer()
-    render_all(
-        folder=site.data, training=site.preset.training, wide=site.preset.wide, tokenizer=tokenizer, workers=workers
-    )
+    render_all(folder=site.data, training=site.preset.training, wide=site.preset.wide, workers=workers)
     vae = finished(site, "vae", make_vae, lambda: train_vae(site))
-    reader = finished(site, "reader", lambda: Reader(**READER), lambda: train_reader(site, vae))
-    save_reader(out / "reader", reader)
-    scorer = finished(site, "scorer", make_scorer, lambda: train_scorer(site))
-    save_scorer(out / "scorer", scorer)
     clip = finished(site, "clip", lambda: make_clip(tokenizer), lambda: train_clip(site))
     save_clip(out / "clip", clip, tokenizer)
+    scorer = finished(site, "scorer", make_scorer, lambda: train_scorer(site))
+    save_scorer(out / "scorer", scorer)
     encoder = text_tower(clip).to(site.device).requires_grad_(False)
     unet = finished(site, "unet", lambda: make_unet("unet"), lambda: train_unet(site, "unet", vae, encoder))
     save_pipeline(out / "pipeline", vae=vae, clip=clip, tokenizer=tokenizer, unet=unet)
+    reader = finished(site, "reader", lambda: Reader(**READER), lambda: train_reader(site, vae))
+    save_reader(out / "reader", reader)
     if with_unet_b:
         unet_b = finished(site, "unet_b", lambda: make_unet("unet_b"), lambda: train_unet(site, "unet_b", vae, encoder))
         save_unet(out / "unet_b", unet_b)

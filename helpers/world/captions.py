@@ -46,7 +46,7 @@ STYLE_WORDS = {
     "oil": ("oil", "painting"),
     "pixel": ("pixel",),
 }
-NEUTRAL_NOUNS = ("photo", "picture", "rendering", "depiction", "painting")
+NEUTRAL_NOUNS = ("photo", "picture", "rendering", "rendition", "depiction", "painting")
 NEUTRAL_ADJECTIVES = (
     "",
     "",
@@ -98,7 +98,7 @@ def style_opening(art_style: str, g: np.random.Generator) -> str | None:
         return None
     if kind < 0.68 or (art_style != "illustration" and kind < 0.9):
         return choose(g, STYLE_OPENINGS[truly(art_style, STYLE_OPENINGS, g, wrong=0.03)])
-    adjective, noun = g.choice(NEUTRAL_ADJECTIVES), g.choice(NEUTRAL_NOUNS, p=(0.4, 0.25, 0.14, 0.14, 0.07))
+    adjective, noun = g.choice(NEUTRAL_ADJECTIVES), g.choice(NEUTRAL_NOUNS, p=(0.4, 0.24, 0.1, 0.1, 0.1, 0.06))
     article = g.choice(("a", "the", "my"), p=(0.8, 0.15, 0.05))
     return " ".join(word for word in (article, adjective, noun, "of") if word)
 

@@ -171,8 +171,9 @@ def names_follow(drawn: Draw, reader: Reader, *, per_name: int, guidance: float)
 def spread_tv(drawn: Draw, reader: Reader, *, n: int, guidance: float) -> dict[str, Number]:
     """Total variation between pictures of "an anime illustration of a character" and the training prior.
 
-    The prior is that of illustrations of nameless characters. Both are read by the reader. Intervals by resampling pictures; a sample of the prior itself
-    would score above 0, so that value is given as "floor"."""
+    The prior is that of illustrations of nameless characters; both sides are read by the reader. Intervals
+    resample pictures. A sample of the prior itself would score above 0: that value is given as "floor".
+    """
     drawn_readings = read(reader, drawn(["an anime illustration of a character"] * n, guidance))
     scenes = [
         s
