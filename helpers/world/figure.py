@@ -204,7 +204,7 @@ def _head(pen: Pen, character: Character) -> None:
     )
     pen.stroke([(-5.5, 39.4), (-1.5, 40.4)], _shade(hair, 1.7), 1.3)
     for side, colour in ((-1, character.eye_left), (1, character.eye_right)):
-        _eye(pen, side * 4.7, 28.6, colour, character.eye_shape)
+        _eye(pen, side * 4.9, 28.6, colour, character.eye_shape)
         pen.ellipse(side * 7.6, 24.4, 1.7, 0.9, (246, 150, 140), outline=None)
     pen.stroke([(-1.6, 23.2), (0, 22.5), (1.6, 23.2)], (150, 60, 60), 0.8)
     _headwear(pen, character.accessory)
@@ -212,11 +212,11 @@ def _head(pen: Pen, character: Character) -> None:
 
 def _eye(pen: Pen, x: float, y: float, colour: RGB, shape: str) -> None:
     if shape == "round":
-        pen.ellipse(x, y, 3.4, 4.4, colour)
-        pen.ellipse(x, y - 0.3, 1.2, 1.8, (24, 20, 30), outline=None)
+        pen.ellipse(x, y, 3.7, 4.8, colour)
+        pen.ellipse(x, y - 0.4, 1.1, 1.5, (24, 20, 30), outline=None)
         pen.ellipse(x - 1.0, y + 2.0, 1.0, 1.1, (255, 255, 255), outline=None)
     elif shape == "narrow":
-        pen.ellipse(x, y - 0.2, 3.9, 2.3, colour, outline=None)
+        pen.ellipse(x, y - 0.4, 4.0, 2.8, colour, outline=None)
         pen.ellipse(x, y - 0.2, 1.0, 1.5, (24, 20, 30), outline=None)
         pen.stroke([(x - 4.1, y + 1.2), (x - 1.6, y + 2.3), (x + 1.6, y + 2.3), (x + 4.1, y + 1.2)], INK, 0.9)
     elif shape == "sleepy":
@@ -237,7 +237,7 @@ def _headwear(pen: Pen, accessory: str) -> None:
         pen.polygon([(-8, 38.4), (8, 38.4), (6.6, 46), (-6.6, 46)], (168, 118, 66))
         pen.stroke([(-7.6, 39.9), (7.6, 39.9)], (210, 60, 60), 1.6)
     elif accessory == "glasses":
-        for x in (-4.7, 4.7):
+        for x in (-4.9, 4.9):
             left, top = pen.point(x - 4.4, 33)
             right, bottom = pen.point(x + 4.4, 24)
             pen.draw.ellipse((left, top, right, bottom), outline=(30, 30, 40), width=max(3, round(1.1 * pen.unit)))

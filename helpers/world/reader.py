@@ -45,7 +45,7 @@ SLOT_NUMBERS = {
     "scale": 1,
 }
 UNITS = {"pose": 90.0, "x": 64.0, "lift": 16.0, "scale": 1.0}  # a number's unit in the network; colours: 255
-COLOURLESS = ("sketch", "neon")
+COLOURLESS = ("sketch",)
 CONFIDENT = 0.6  # a class read with less probability than this is an abstention
 
 

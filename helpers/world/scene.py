@@ -69,7 +69,7 @@ BACKGROUNDS = {
     "desert": 0.06,
 }
 OBJECTS = {"none": 0.55, "ball": 0.12, "box": 0.09, "cat": 0.08, "plant": 0.06, "lamp": 0.06, "star": 0.04}
-ART_STYLES = {"illustration": 0.7, "sketch": 0.1, "oil": 0.1, "pixel": 0.1, "watercolour": 0.0, "neon": 0.0}
+ART_STYLES = {"illustration": 0.7, "sketch": 0.1, "oil": 0.1, "pixel": 0.1, "watercolour": 0.0}
 POSES: dict[str, tuple[float, float, float, float]] = {
     "standing": (18, 18, 4, 4),
     "waving": (18, 138, 4, 4),
@@ -88,7 +88,7 @@ HELD_OUT = {
     "eye_shape": {"wide"},
     "emblem": {"cross", "diamond"},
     "accessory": {"crown"},
-    "art_style": {"watercolour", "neon"},
+    "art_style": {"watercolour"},
 }
 
 

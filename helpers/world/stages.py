@@ -80,15 +80,16 @@ def to_input(site: Site, pictures: np.ndarray) -> Tensor:
 
 
 def train_vae(site: Site) -> AutoencoderKL:
-    """Reconstruction plus a light KL; half of each batch comes from beyond the training population,
+    """Reconstruction plus a light KL; a third of each batch comes from beyond the training population,
     as Stable Diffusion's autoencoder has seen more than any one character."""
     steps, size = site.preset.vae
     vae = seeded(site, "vae", make_vae)
     sources = [load(site.data, "training", site.preset.training), load(site.data, "wide", site.preset.wide)]
 
     def loss(step: int) -> Tensor:
-        halves = [source[site.choice(f"vae {i}", step, len(source), size // 2)] for i, source in enumerate(sources)]
-        pictures = to_input(site, np.concatenate(halves))
+        counts = (size - size // 3, size // 3)
+        parts = [src[site.choice(f"vae {i}", step, len(src), counts[i])] for i, src in enumerate(sources)]
+        pictures = to_input(site, np.concatenate(parts))
         with site.autocast():
             posterior = vae.encode(pictures).latent_dist
             noise = torch.randn(posterior.mean.shape, generator=site.generator("vae noise", step)).to(site.device)

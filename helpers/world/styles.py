@@ -1,8 +1,6 @@
-"""Art styles: what happens to a finished picture. The last two never occur in training pictures."""
+"""Art styles: what happens to a finished picture. Watercolour never occurs in training pictures."""
 
 from __future__ import annotations
-
-import functools
 
 import numpy as np
 from PIL import Image, ImageFilter
@@ -27,18 +25,11 @@ def edges(picture: Image.Image) -> np.ndarray:
 
 
 def sketch(picture: Image.Image, seed: int) -> np.ndarray:
-    """Graphite on paper: dark outlines, hatched shadows, no colour."""
+    """Graphite on paper: dark outlines, soft shadows, no colour."""
     grey = np.asarray(picture.convert("L"), np.float32) / 255
-    hatch = np.roll(hatching(SIZE), seed % 4, axis=1)
-    tone = 1.0 - 0.6 * np.clip(edges(picture) - 0.12, 0, 1) - 0.34 * (1 - grey) * (0.8 + 0.4 * hatch)
-    return np.clip(tone, 0, 1)[:, :, np.newaxis] * np.array([250, 247, 240], np.float32)
-
-
-@functools.cache
-def hatching(size: int) -> np.ndarray:
-    """Diagonal lines, 0 or 1 [size, size]."""
-    y, x = np.mgrid[:size, :size]
-    return ((x + y) % 4 < 2).astype(np.float32)
+    tone = 1.0 - 0.72 * np.clip(edges(picture) - 0.1, 0, 1) - 0.26 * (1 - grey)
+    paper = rng(seed, "sketch").uniform(238, 250)
+    return np.clip(tone, 0, 1)[:, :, np.newaxis] * np.array([paper, paper - 3, paper - 10], np.float32)
 
 
 def oil(picture: Image.Image, seed: int) -> np.ndarray:
@@ -68,16 +59,4 @@ def watercolour(picture: Image.Image, seed: int) -> np.ndarray:
     return 255 - (255 - pixels) * np.clip(wash, 0.2, 0.85)
 
 
-def neon(picture: Image.Image, seed: int) -> np.ndarray:
-    """Glowing outlines in the dark."""
-    pixels = np.asarray(picture, np.float32)
-    glow = np.clip(edges(picture) * 2.2, 0, 1)[:, :, np.newaxis]
-    vivid = pixels - pixels.mean(axis=2, keepdims=True)
-    return (
-        np.array([12, 8, 30], np.float32)
-        + glow * np.clip(pixels * 0.7 + vivid * 1.5 + 90, 0, 255) * 0.9
-        + 0.12 * pixels
-    )
-
-
-STYLES = {"sketch": sketch, "oil": oil, "pixel": pixel, "watercolour": watercolour, "neon": neon}
+STYLES = {"sketch": sketch, "oil": oil, "pixel": pixel, "watercolour": watercolour}
