@@ -6,6 +6,7 @@ import argparse
 import json
 import logging
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,6 +14,8 @@ from diffusers import StableDiffusionPipeline, UNet2DConditionModel
 
 from helpers.files import ROOT, write_json, write_text
 from helpers.models import load_pipeline, load_scorer
+from helpers.results import entry
+from helpers.stats import Interval
 from helpers.world import measures
 from helpers.world.draw import draw
 from helpers.world.instruments import to_uint8
@@ -82,7 +85,9 @@ def generated_numbers(pipeline: StableDiffusionPipeline, reader: Reader, scale: 
     log.info("follows: %s", rounded(numbers["follows"]))
     numbers["names_follow"] = measures.names_follow(drawn, reader, per_name=max(1, round(8 * scale)), guidance=GUIDANCE)
     log.info("names: %s", rounded(numbers["names_follow"]))
-    numbers["spread_tv"] = measures.spread_tv(drawn, reader, n=round(4096 * scale), guidance=1.0)
+    numbers["spread_tv"], numbers["spread_floor"] = measures.spread_tv(
+        drawn, reader, n=round(4096 * scale), guidance=1.0
+    )
     log.info("spread: %s", rounded(numbers["spread_tv"]))
     return numbers
 
@@ -99,20 +104,23 @@ def reconstructed(vae: torch.nn.Module, pictures: np.ndarray) -> np.ndarray:
 
 def rounded(numbers: dict) -> dict:
     """Values alone, three digits, for the log."""
-    return {key: round(n["value"], 3) if "value" in n else rounded(n) for key, n in numbers.items()}
+    return {key: round(n.value, 3) if isinstance(n, Interval) else rounded(n) for key, n in numbers.items()}
 
 
-def missed(numbers: dict) -> list[str]:
-    """The targets that a card's numbers miss, in words."""
-    misses = []
-    for name, target in TARGETS.items():
-        for key, bound in target.items() if isinstance(target, dict) else {"": target}.items():
-            entry = numbers[name][key] if key else numbers[name]
-            below = name == "spread_tv" or key in ("x_px", "pose_deg")
-            if entry["value"] > bound if below else entry["value"] < bound:
-                misses.append(
-                    f"{name} {key}: {entry['value']:.3f}, wanted {'at most' if below else 'at least'} {bound}"
-                )
+def missed(numbers: dict[str, Any]) -> dict[str, list[str]]:
+    """The bounds that measured numbers miss, in words, by the name of the number."""
+    misses: dict[str, list[str]] = {}
+    for name in TARGETS.keys() & numbers.keys():
+        target, found = TARGETS[name], numbers[name]
+        pairs = (
+            {key: (found[key], target[key]) for key in target} if isinstance(target, dict) else {name: (found, target)}
+        )
+        below = {key: name == "spread_tv" or key in ("x_px", "pose_deg") for key in pairs}
+        misses[name] = [
+            f"{key} is {number.value:.3f}, {'at most' if below[key] else 'at least'} {bound} was wanted"
+            for key, (number, bound) in pairs.items()
+            if (number.value > bound if below[key] else number.value < bound)
+        ]
     return misses
 
 
@@ -130,7 +138,7 @@ def model_card(card: dict) -> str:
     ]
     for name, entries in card["numbers"].items():
         for key, n in ({"": entries} if "value" in entries else entries).items():
-            if "value" in n:
+            if isinstance(n, dict) and "value" in n:
                 lines.append(f"| {name} {key} | {n['value']:.3f} | {n['low']:.3f} to {n['high']:.3f} | {n['n']} |")
     lines += ["", "Targets missed:" if card["missed"] else "All targets are met."] + [
         f"- {line}" for line in card["missed"]
@@ -159,11 +167,12 @@ def main() -> None:
 def write_card(*, training: Path | None, device: str = "auto", scale: float = 1.0) -> None:
     """Measure, and write card.json and README.md beside the models. `training` says how they were trained."""
 
-    numbers = measure(device=device, scale=scale)
+    measured = measure(device=device, scale=scale)
+    numbers = entry(measured)
     about = json.loads(training.read_text()) if training else {}
     card = {
         "numbers": numbers,
-        "missed": missed(numbers),
+        "missed": missed(measured),
         "training": about,
         "bytes": sizes(),
         "guidance": GUIDANCE,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 
 import numpy as np
@@ -13,6 +14,7 @@ from helpers.config import SamplingConfig
 from helpers.models import Scorer
 from helpers.sample import sample
 from helpers.scores import embed_images, embed_texts
+from helpers.stats import Interval
 from helpers.world import scene as w
 from helpers.world.captions import BACKGROUND_PHRASES, PLACE_PHRASES, STYLE_OPENINGS, full_caption, shown
 from helpers.world.draw import draw
@@ -21,26 +23,21 @@ from helpers.world.reader import COLOURLESS, Reader, read
 
 FRESH_SEED = 1  # scenes that no training has seen
 NEAR = 60.0  # RGB distance within which a colour counts as a named character's
-Number = dict[str, float]
+UNIT = "pictures"
 Readings = dict[str, np.ndarray]
 
 
-def share(right: np.ndarray) -> Number:
+def share(right: np.ndarray) -> Interval:
     """Share of true values with Wilson's interval."""
     n, hits = len(right), int(np.sum(right))
     interval = binomtest(hits, n).proportion_ci(method="wilson")
-    return {"value": hits / n, "low": float(interval.low), "high": float(interval.high), "n": n}
+    return Interval(value=hits / n, low=float(interval.low), high=float(interval.high), n=n, unit=UNIT)
 
 
-def mean(values: np.ndarray) -> Number:
+def mean(values: np.ndarray) -> Interval:
     """Mean with a normal interval."""
-    half_width = 1.96 * float(np.std(values, ddof=1)) / len(values) ** 0.5
-    return {
-        "value": float(np.mean(values)),
-        "low": float(np.mean(values)) - half_width,
-        "high": float(np.mean(values)) + half_width,
-        "n": len(values),
-    }
+    middle, half_width = float(np.mean(values)), 1.96 * float(np.std(values, ddof=1)) / len(values) ** 0.5
+    return Interval(value=middle, low=middle - half_width, high=middle + half_width, n=len(values), unit=UNIT)
 
 
 def fresh_scenes(n: int) -> list[w.Scene]:
@@ -54,7 +51,7 @@ def colour_names(colours: np.ndarray, palette: dict[str, w.RGB]) -> np.ndarray:
     return np.array(list(palette), object)[distances.argmin(1)]
 
 
-def reader_numbers(scenes: list[w.Scene], readings: Readings) -> dict[str, dict[str, Number]]:
+def reader_numbers(scenes: list[w.Scene], readings: Readings) -> dict[str, dict[str, Interval]]:
     """Accuracy of classes and nearest colours, and errors of places, poses and eyes, on pictures of known scenes.
 
     An abstention counts as wrong. The figure meant is the only or the left one; colours only on colour styles."""
@@ -90,7 +87,7 @@ def reader_numbers(scenes: list[w.Scene], readings: Readings) -> dict[str, dict[
     return {"accuracy": accuracy, "error": error}
 
 
-def psnr(pictures: np.ndarray, others: np.ndarray) -> Number:
+def psnr(pictures: np.ndarray, others: np.ndarray) -> Interval:
     """Peak signal-to-noise ratio in dB, the mean over pictures (uint8)."""
     squared = ((pictures.astype(np.float64) - others) ** 2).mean((1, 2, 3))
     return mean(10 * np.log10(255**2 / squared))
@@ -140,7 +137,7 @@ def drawer(pipeline: StableDiffusionPipeline, *, steps: int = 20, batch_size: in
     return pictures
 
 
-def follows(drawn: Draw, reader: Reader, *, per_value: int, guidance: float) -> dict[str, Number]:
+def follows(drawn: Draw, reader: Reader, *, per_value: int, guidance: float) -> dict[str, Interval]:
     """How often a picture shows what its prompt asks for, by factor; one figure read, the left one of two."""
     numbers = {}
     for factor, pairs in follow_prompts(per_value).items():
@@ -149,7 +146,7 @@ def follows(drawn: Draw, reader: Reader, *, per_value: int, guidance: float) -> 
     return numbers
 
 
-def names_follow(drawn: Draw, reader: Reader, *, per_name: int, guidance: float) -> dict[str, Number]:
+def names_follow(drawn: Draw, reader: Reader, *, per_name: int, guidance: float) -> dict[str, Interval]:
     """How often a name alone draws its character: hair and eyes within an RGB distance of NEAR, garment, emblem."""
     people = [named_characters()[name] for name in NAMES for _ in range(per_name)]
     readings = read(reader, drawn([f"an anime illustration of {c.name}" for c in people], guidance))
@@ -168,32 +165,28 @@ def names_follow(drawn: Draw, reader: Reader, *, per_name: int, guidance: float)
     }
 
 
-def spread_tv(drawn: Draw, reader: Reader, *, n: int, guidance: float) -> dict[str, Number]:
+def spread_tv(drawn: Draw, reader: Reader, *, n: int, guidance: float) -> tuple[dict[str, Interval], dict[str, float]]:
     """Total variation between pictures of "an anime illustration of a character" and the training prior.
 
     The prior is that of illustrations of nameless characters; both sides are read by the reader. Intervals
-    resample pictures. A sample of the prior itself would score above 0: that value is given as "floor".
+    resample pictures. The second dict is the floor: what a sample of the prior itself would score.
     """
     drawn_readings = read(reader, drawn(["an anime illustration of a character"] * n, guidance))
-    scenes = [
-        s
-        for s in fresh_scenes(4 * n)
-        if s.figures and not s.figures[0].character.name and s.art_style == "illustration"
-    ][:n]
-    prior_readings = read(reader, np.stack([draw(scene)[0] for scene in scenes]))
-    g, numbers = w.rng(0, "spread"), {}
+    readings = read(reader, np.stack([draw(scene)[0] for scene in prior_scenes(n)]))
+    g, distances, floors = w.rng(0, "spread"), {}, {}
     for factor in ("place", "pose", "hair_colour", "background"):
-        a, b = (read_factor(factor, r).astype(str) for r in (drawn_readings, prior_readings))
-        resampled = [total_variation(g.choice(a, len(a)), b) for _ in range(200)]
-        floor = np.mean([total_variation(g.choice(b, len(b)), b) for _ in range(50)])
-        numbers[factor] = {
-            "value": total_variation(a, b),
-            "low": float(np.quantile(resampled, 0.025)),
-            "high": float(np.quantile(resampled, 0.975)),
-            "n": n,
-            "floor": float(floor),
-        }
-    return numbers
+        a, b = (read_factor(factor, r).astype(str) for r in (drawn_readings, readings))
+        low, high = np.quantile([total_variation(g.choice(a, n), b) for _ in range(200)], [0.025, 0.975])
+        floors[factor] = float(np.mean([total_variation(g.choice(b, n), b) for _ in range(50)]))
+        distances[factor] = Interval(value=total_variation(a, b), low=float(low), high=float(high), n=n, unit=UNIT)
+    return distances, floors
+
+
+def prior_scenes(n: int) -> list[w.Scene]:
+    """n fresh illustrations of nameless characters: what "an anime illustration of a character" leaves open."""
+    scenes = (training_scene(i, FRESH_SEED) for i in itertools.count())
+    wanted = (s for s in scenes if s.figures and not s.figures[0].character.name and s.art_style == "illustration")
+    return list(itertools.islice(wanted, n))
 
 
 def total_variation(a: np.ndarray, b: np.ndarray) -> float:
@@ -201,7 +194,7 @@ def total_variation(a: np.ndarray, b: np.ndarray) -> float:
     return 0.5 * sum(abs(np.mean(a == value) - np.mean(b == value)) for value in np.union1d(a, b))
 
 
-def scorer_top1(scorer: Scorer, sets: int = 10, size: int = 200) -> Number:
+def scorer_top1(scorer: Scorer, sets: int = 10, size: int = 200) -> Interval:
     """How often the scorer puts a picture's own full caption first among 200."""
     scenes = fresh_scenes(sets * size)
     pictures = torch.from_numpy(np.stack([draw(scene)[0] for scene in scenes])).permute(0, 3, 1, 2)
