@@ -34,6 +34,12 @@ class Measured:
     images: Tensor
     """[P, K, 3, S, S] uint8: the first K images of each prompt, for contact sheets."""
 
+    def of(self, prompts: Sequence[int]) -> Measured:
+        """Only the prompts at these positions."""
+        chosen = list(prompts)
+        names = tuple(self.prompts[n] for n in chosen)
+        return Measured(prompts=names, vectors=self.vectors[chosen], images=self.images[chosen])
+
 
 def measure(
     pipeline: StableDiffusionPipeline,

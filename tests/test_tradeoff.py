@@ -30,6 +30,8 @@ def test_every_prompt_gets_its_images(pipeline, scorer, monkeypatch):
     assert found.vectors.shape[:2] == (2, 3) and found.images.shape[:2] == (2, 2)
     assert (found.images[1].int() - alone[:2].int()).abs().max() <= 1
     assert torch.allclose(found.vectors[1], scores.embed_images(scorer, alone), atol=1e-2)
+    second = found.of([1])
+    assert second.prompts == (PROMPTS[1],) and torch.equal(second.vectors[0], found.vectors[1])
 
 
 def unit(*shape, seed=0):
