@@ -26,7 +26,7 @@ PRESETS = {
     "cpu": Preset(
         training=60_000,
         wide=40_000,
-        vae=(6000, 16),
+        vae=(4000, 16),
         clip=(700, 192),
         scorer=(600, 192),
         reader=(2800, 64),

@@ -140,9 +140,8 @@ def model_card(card: dict) -> str:
         for key, n in ({"": entries} if "value" in entries else entries).items():
             if isinstance(n, dict) and "value" in n:
                 lines.append(f"| {name} {key} | {n['value']:.3f} | {n['low']:.3f} to {n['high']:.3f} | {n['n']} |")
-    lines += ["", "Targets missed:" if card["missed"] else "All targets are met."] + [
-        f"- {line}" for line in card["missed"]
-    ]
+    misses = [f"- {name}: {line}" for name, found in card["missed"].items() for line in found]
+    lines += ["", "Targets missed:" if misses else "All targets are met.", *misses]
     return "\n".join([*lines, ""])
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import torch
 from diffusers import AutoencoderKL, DDPMScheduler, UNet2DConditionModel
-from torch import nn
 from transformers import CLIPConfig, CLIPModel, CLIPTokenizer
 
 from helpers.world.vocabulary import MAX_LENGTH
@@ -93,8 +92,3 @@ def make_scheduler() -> DDPMScheduler:
         clip_sample=False,
         steps_offset=1,
     )
-
-
-def to_channels_last(module: nn.Module) -> nn.Module:
-    """Convolutions run faster this way on CPUs and GPUs."""
-    return module.to(memory_format=torch.channels_last)

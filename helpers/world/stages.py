@@ -16,7 +16,7 @@ from torch.nn import functional as F
 from transformers import CLIPModel, CLIPTextModel
 
 from helpers.world.fit import fit
-from helpers.world.networks import make_clip, make_scheduler, make_unet, make_vae, normalise_latents, to_channels_last
+from helpers.world.networks import make_clip, make_scheduler, make_unet, make_vae, normalise_latents
 from helpers.world.rendered import CAPTIONS, load
 from helpers.world.scene import rng
 from helpers.world.vocabulary import make_tokenizer
@@ -60,6 +60,11 @@ class Site:
         """`size` indices below n for one step of one stream."""
         return rng(self.preset.seed, stream, step).integers(0, n, size)
 
+    @property
+    def layout(self) -> torch.memory_format:
+        """Memory order of pictures: plain on a CPU, where it measured a fifth faster, channels last on a GPU."""
+        return torch.channels_last if self.device.type == "cuda" else torch.contiguous_format
+
     def autocast(self) -> torch.autocast:
         """bfloat16 on a GPU, float32 on the CPU."""
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda")
@@ -70,13 +75,13 @@ def seeded(site: Site, name: str, build: Callable[..., M], *arguments: object) -
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(int(rng(site.preset.seed, f"init {name}").integers(2**31)))
         model = build(*arguments)
-    return to_channels_last(model).to(site.device)
+    return model.to(device=site.device, memory_format=site.layout)
 
 
 def to_input(site: Site, pictures: np.ndarray) -> Tensor:
     """uint8 pictures [n, 64, 64, 3] as a float batch [n, 3, 64, 64] in [-1, 1]."""
     batch = torch.from_numpy(pictures).to(site.device).permute(0, 3, 1, 2)
-    return batch.float().div(127.5).sub(1).contiguous(memory_format=torch.channels_last)
+    return batch.float().div(127.5).sub(1).contiguous(memory_format=site.layout)
 
 
 def train_vae(site: Site) -> AutoencoderKL:
@@ -175,7 +180,7 @@ def train_unet(site: Site, name: str, vae: AutoencoderKL, text_encoder: CLIPText
         with torch.no_grad():
             states = text_encoder(ids.to(site.device)).last_hidden_state
         with site.autocast():
-            predicted = unet(noisy.contiguous(memory_format=torch.channels_last), timesteps, states).sample
+            predicted = unet(noisy.contiguous(memory_format=site.layout), timesteps, states).sample
         return F.mse_loss(predicted.float(), drawn[1])
 
     fit(name=name, module=unet, loss=loss, steps=steps, learning_rate=1e-3, folder=site.folder, ema_decay=0.999)
