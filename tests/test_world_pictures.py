@@ -1,10 +1,13 @@
 """The chibi world's scenes, pictures and captions: deterministic, correlated, with gaps, and sayable."""
 
 import dataclasses
+import subprocess
+import sys
 
 import numpy as np
 import pytest
 
+from helpers.files import ROOT
 from helpers.prompts import templates
 from helpers.world import scene as w
 from helpers.world.captions import RARE_WORDS, caption, full_caption, vocabulary
@@ -221,3 +224,9 @@ def test_the_reader_reads_every_factor(scenes):
         assert name in readings
     assert readings["pose_0"].shape == readings["pose_0_deviation"].shape == (5, 4)
     assert all(value is None or value in w.BACKGROUNDS for value in readings["background"])
+
+
+def test_the_tokenizer_is_the_same_in_every_process(tokenizer):
+    script = "from helpers.world.vocabulary import make_tokenizer; print(sorted(make_tokenizer().get_vocab().items()))"
+    printed = {subprocess.check_output([sys.executable, "-c", script], cwd=ROOT, text=True) for _ in range(2)}
+    assert printed == {f"{sorted(tokenizer.get_vocab().items())}\n"}

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
+import json
 import logging
 from collections.abc import Callable
 from pathlib import Path
 
 import torch
+from safetensors import safe_open
 from safetensors.torch import load_file
 from torch import nn
 
+from helpers.files import ROOT, write_json
 from helpers.world.export import as_reloaded, save_clip, save_pipeline, save_unet, text_tower
-from helpers.world.fit import write_tensors
+from helpers.world.fit import Fitted, write_tensors
 from helpers.world.instruments import READER, make_scorer, save_reader, save_scorer, train_reader, train_scorer
 from helpers.world.networks import make_clip, make_unet, make_vae
 from helpers.world.reader import Reader
@@ -21,7 +25,7 @@ from helpers.world.stages import Preset, Site, train_clip, train_unet, train_vae
 from helpers.world.vocabulary import make_tokenizer
 
 log = logging.getLogger(__name__)
-ROOT = Path(__file__).resolve().parents[2]
+STAGES = ("vae", "clip", "scorer", "unet", "reader", "unet_b")
 PRESETS = {
     "cpu": Preset(
         training=60_000,
@@ -45,7 +49,9 @@ PRESETS = {
 }
 
 
-def finished(site: Site, name: str, empty: Callable[[], nn.Module], train: Callable[[], nn.Module]) -> nn.Module:
+def finished(
+    site: Site, name: str, empty: Callable[[], nn.Module], train: Callable[[], tuple[nn.Module, Fitted]]
+) -> nn.Module:
     """The stage's model, read if its weights are there, else trained and written; rounded as users will load it."""
     path = site.folder / f"{name}.safetensors"
     if path.exists():
@@ -53,8 +59,8 @@ def finished(site: Site, name: str, empty: Callable[[], nn.Module], train: Calla
         model.load_state_dict(load_file(path))
         log.info("%s: already trained, read from %s", name, path)
     else:
-        model = train()
-        write_tensors(path, model.state_dict(), {"stage": name})
+        model, fitted = train()
+        write_tensors(path, model.state_dict(), {"fitted": json.dumps(dataclasses.asdict(fitted))})
     return as_reloaded(model.to(site.device))
 
 
@@ -76,6 +82,19 @@ def build(*, preset: str, device: str, out: Path, work: Path, workers: int = 2, 
     if with_unet_b:
         unet_b = finished(site, "unet_b", lambda: make_unet("unet_b"), lambda: train_unet(site, "unet_b", vae, encoder))
         save_unet(out / "unet_b", unet_b)
+    write_json(
+        out / "training.json", {"preset": preset, **dataclasses.asdict(site.preset), "stages": facts(site.folder)}
+    )
+
+
+def facts(folder: Path) -> dict[str, dict]:
+    """How each finished stage went, from the metadata of its weights."""
+    found = {}
+    for name in STAGES:
+        if (folder / f"{name}.safetensors").exists():
+            with safe_open(folder / f"{name}.safetensors", framework="pt") as file:
+                found[name] = json.loads(file.metadata()["fitted"])
+    return found
 
 
 def main() -> None:

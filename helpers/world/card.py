@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import json
 import logging
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -157,18 +156,17 @@ def main() -> None:
     parser.add_argument(
         "--scale", type=float, default=1.0, help="size of the samples, 1 for the card that is committed"
     )
-    parser.add_argument("--training", type=Path, help="training.json that `make world` left in its working folder")
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
-    write_card(training=arguments.training, device=arguments.device, scale=arguments.scale)
+    write_card(device=arguments.device, scale=arguments.scale)
 
 
-def write_card(*, training: Path | None, device: str = "auto", scale: float = 1.0) -> None:
-    """Measure, and write card.json and README.md beside the models. `training` says how they were trained."""
+def write_card(*, device: str = "auto", scale: float = 1.0) -> None:
+    """Measure, and write card.json and README.md beside the models."""
 
     measured = measure(device=device, scale=scale)
     numbers = entry(measured)
-    about = json.loads(training.read_text()) if training else {}
+    about = json.loads((CHIBI / "training.json").read_text())
     card = {
         "numbers": numbers,
         "missed": missed(measured),

@@ -6,10 +6,11 @@ and Adam's moments only: safetensors, written aside and renamed.
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 import math
-import os
 import time
+from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 
@@ -18,7 +19,22 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from helpers.files import aside
+
 log = logging.getLogger(__name__)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Fitted:
+    """How a training went, for the model card."""
+
+    steps: int
+    loss: float
+    """Mean over the last logged steps."""
+    seconds: float
+    """Spent training, over all starts."""
+    parameters: int
+    threads: int
 
 
 def learning_rate_at(step: int, steps: int, peak: float) -> float:
@@ -41,11 +57,10 @@ def fit(
     weight_decay: float = 0.0,
     checkpoint_every: int = 200,
     log_every: int = 50,
-) -> list[float]:
+) -> Fitted:
     """Train `module` in place for `steps` of AdamW on `loss(step)`; with `ema_decay` it ends with the averaged weights.
 
-    Goes on from `folder/<name>.checkpoint.safetensors` if there is one. Returns the mean loss of each
-    `log_every` steps since the last start.
+    Goes on from `folder/<name>.checkpoint.safetensors` if there is one.
     """
     path = folder / f"{name}.checkpoint.safetensors"
     parameters = {key: p for key, p in module.named_parameters() if p.requires_grad}
@@ -53,9 +68,9 @@ def fit(
         parameters.values(), lr=learning_rate, betas=(0.9, 0.99), weight_decay=weight_decay, fused=True
     )
     average = {key: p.detach().clone() for key, p in parameters.items()} if ema_decay else {}
-    start = load_checkpoint(path, parameters, average, optimizer) if path.exists() else 0
+    start, before = load_checkpoint(path, parameters, average, optimizer) if path.exists() else (0, 0.0)
     module.train()
-    losses, total, began = [], 0.0, time.monotonic()
+    latest, began = deque(maxlen=log_every), time.monotonic()
     for step in range(start, steps):
         for group in optimizer.param_groups:
             group["lr"] = learning_rate_at(step, steps, learning_rate)
@@ -67,46 +82,49 @@ def fit(
         if ema_decay:
             decay = min(ema_decay, (step + 1) / (step + 10))
             torch._foreach_lerp_(list(average.values()), [p.detach() for p in parameters.values()], 1 - decay)
-        total += float(value.detach())
+        latest.append(float(value.detach()))
+        seconds = time.monotonic() - began
         if (step + 1) % log_every == 0:
-            losses.append(total / log_every)
-            pace = (time.monotonic() - began) / (step + 1 - start)
-            log.info(
-                "%s: step %d of %d, loss %.5f, %.2f s a step, %.0f min left",
-                name,
-                step + 1,
-                steps,
-                losses[-1],
-                pace,
-                pace * (steps - step - 1) / 60,
-            )
-            total = 0.0
+            pace, loss_now = seconds / (step + 1 - start), sum(latest) / len(latest)
+            text = "%s: step %d of %d, loss %.5f, %.2f s a step, %.0f min left"
+            log.info(text, name, step + 1, steps, loss_now, pace, pace * (steps - step - 1) / 60)
         if (step + 1) % checkpoint_every == 0 and step + 1 < steps:
-            save_checkpoint(path, step + 1, parameters, average, optimizer)
+            progress = {"step": str(step + 1), "seconds": f"{before + seconds:.0f}"}
+            save_checkpoint(path, progress, parameters, average, optimizer)
     with torch.no_grad():
         for key, value in average.items():
             parameters[key].copy_(value)
     module.eval()
-    return losses
+    return Fitted(
+        steps=steps,
+        loss=sum(latest) / max(1, len(latest)),
+        seconds=before + time.monotonic() - began,
+        parameters=sum(p.numel() for p in parameters.values()),
+        threads=torch.get_num_threads(),
+    )
 
 
 def save_checkpoint(
-    path: Path, step: int, parameters: dict[str, Tensor], average: dict[str, Tensor], optimizer: torch.optim.Optimizer
+    path: Path,
+    progress: dict[str, str],
+    parameters: dict[str, Tensor],
+    average: dict[str, Tensor],
+    optimizer: torch.optim.Optimizer,
 ) -> None:
     """Write weights, average and Adam's moments aside, then rename."""
     tensors = {f"weight/{key}": p.detach() for key, p in parameters.items()}
     tensors |= {f"average/{key}": value for key, value in average.items()}
     for key, p in parameters.items():
         tensors |= {f"{moment}/{key}": optimizer.state[p][moment] for moment in ("exp_avg", "exp_avg_sq")}
-    write_tensors(path, tensors, {"step": str(step)})
+    write_tensors(path, tensors, progress)
 
 
 def load_checkpoint(
     path: Path, parameters: dict[str, Tensor], average: dict[str, Tensor], optimizer: torch.optim.Optimizer
-) -> int:
-    """Read what `save_checkpoint` wrote into the given tensors; the number of finished steps."""
+) -> tuple[int, float]:
+    """Read what `save_checkpoint` wrote into the given tensors; the number of finished steps and their seconds."""
     with safe_open(path, framework="pt") as file, torch.no_grad():
-        step = int(file.metadata()["step"])
+        step, seconds = int(file.metadata()["step"]), float(file.metadata()["seconds"])
         for key, p in parameters.items():
             p.copy_(file.get_tensor(f"weight/{key}"))
             moments = {moment: file.get_tensor(f"{moment}/{key}").to(p.device) for moment in ("exp_avg", "exp_avg_sq")}
@@ -114,12 +132,10 @@ def load_checkpoint(
             optimizer.state[p] = {"step": torch.tensor(float(step), device=p.device), **moments}
         for key, value in average.items():
             value.copy_(file.get_tensor(f"average/{key}"))
-    return step
+    return step, seconds
 
 
 def write_tensors(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> None:
     """A safetensors file, written aside and renamed."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_suffix(".aside")
-    save_file({key: value.detach().cpu().contiguous() for key, value in tensors.items()}, aside, metadata=metadata)
-    os.replace(aside, path)
+    with aside(path) as part:
+        save_file({key: value.detach().cpu().contiguous() for key, value in tensors.items()}, part, metadata=metadata)

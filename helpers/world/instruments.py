@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from helpers.world.export import half
-from helpers.world.fit import fit
+from helpers.world.fit import Fitted, fit
 from helpers.world.population import wide_scene
 from helpers.world.reader import SLOT_NUMBERS, SLOTS, Reader, targets
 from helpers.world.rendered import CAPTIONS, load
@@ -27,7 +27,7 @@ log = logging.getLogger(__name__)
 READER = {"width": 40}
 
 
-def train_reader(site: Site, vae: AutoencoderKL) -> Reader:
+def train_reader(site: Site, vae: AutoencoderKL) -> tuple[Reader, Fitted]:
     """Learn to read pictures from beyond the generator's world; every second one has been through the VAE."""
     steps, size = site.preset.reader
     reader = seeded(site, "reader", lambda: Reader(**READER))
@@ -48,7 +48,7 @@ def train_reader(site: Site, vae: AutoencoderKL) -> Reader:
         seen = torch.from_numpy(masks[rows]).to(site.device).float() / 255
         return reader_loss(out, {key: value[rows].to(site.device) for key, value in truth.items()}, seen)
 
-    fit(
+    fitted = fit(
         name="reader",
         module=reader,
         loss=loss,
@@ -58,7 +58,7 @@ def train_reader(site: Site, vae: AutoencoderKL) -> Reader:
         weight_decay=0.01,
         ema_decay=0.995,
     )
-    return reader
+    return reader, fitted
 
 
 def reader_loss(out: dict[str, Tensor], truth: dict[str, Tensor], masks: Tensor) -> Tensor:
@@ -115,7 +115,7 @@ def make_scorer() -> nn.Module:
     return open_clip.CLIP(**config)
 
 
-def train_scorer(site: Site) -> nn.Module:
+def train_scorer(site: Site) -> tuple[nn.Module, Fitted]:
     """The contrastive loss again, another seed and shape; the model scores and never conditions."""
     steps, size = site.preset.scorer
     scorer = seeded(site, "scorer", make_scorer)
@@ -135,8 +135,10 @@ def train_scorer(site: Site) -> nn.Module:
         image, text, scale = out[:3]
         return contrastive(scale * text.float() @ image.float().T)
 
-    fit(name="scorer", module=scorer, loss=loss, steps=steps, learning_rate=1e-3, folder=site.folder, weight_decay=0.05)
-    return scorer
+    fitted = fit(
+        name="scorer", module=scorer, loss=loss, steps=steps, learning_rate=1e-3, folder=site.folder, weight_decay=0.05
+    )
+    return scorer, fitted
 
 
 def save_scorer(folder: Path, scorer: nn.Module) -> None:

@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from helpers.files import ROOT
 from helpers.world import scene as w
 from helpers.world.draw import draw
 from helpers.world.population import NAMES, named_characters, object_place, place_figure, sample_character
@@ -22,7 +23,6 @@ from helpers.world.replacing import Replacing
 from helpers.world.scene import Character, Scene, rng, to_json, unnamed_colour
 
 log = logging.getLogger(__name__)
-ROOT = Path(__file__).resolve().parents[2]
 TRAINING, FIRST, SCORE_ONLY = 25, 5, 20
 DEVELOP = ("alba", "brio", "cyra", "dune", "echo", "fern")
 CONFIRM = ("gale", "hex", "iris", "jade", "kite", "lark")

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from transformers import CLIPModel, CLIPTextModel
 
-from helpers.world.fit import fit
+from helpers.world.fit import Fitted, fit
 from helpers.world.networks import make_clip, make_scheduler, make_unet, make_vae, normalise_latents
 from helpers.world.rendered import CAPTIONS, load
 from helpers.world.scene import rng
@@ -84,7 +84,7 @@ def to_input(site: Site, pictures: np.ndarray) -> Tensor:
     return batch.float().div(127.5).sub(1).contiguous(memory_format=site.layout)
 
 
-def train_vae(site: Site) -> AutoencoderKL:
+def train_vae(site: Site) -> tuple[AutoencoderKL, Fitted]:
     """Reconstruction plus a light KL; a third of each batch comes from beyond the training population,
     as Stable Diffusion's autoencoder has seen more than any one character."""
     steps, size = site.preset.vae
@@ -102,12 +102,14 @@ def train_vae(site: Site) -> AutoencoderKL:
         kl = 0.5 * (posterior.mean.float().square() + posterior.var.float() - 1 - posterior.logvar.float()).mean()
         return F.mse_loss(decoded, pictures) + 0.1 * F.l1_loss(decoded, pictures) + 2e-4 * kl
 
-    fit(name="vae", module=vae, loss=loss, steps=steps, learning_rate=2e-3, folder=site.folder, ema_decay=0.995)
+    fitted = fit(
+        name="vae", module=vae, loss=loss, steps=steps, learning_rate=2e-3, folder=site.folder, ema_decay=0.995
+    )
     means = torch.cat(
         [encode(site, vae, sources[0][i : i + 200])[0] for i in range(0, min(4000, len(sources[0])), 200)]
     )
     normalise_latents(vae, means.mean((0, 2, 3)), means.std((0, 2, 3)))
-    return vae
+    return vae, fitted
 
 
 @torch.no_grad()
@@ -117,7 +119,7 @@ def encode(site: Site, vae: AutoencoderKL, pictures: np.ndarray) -> tuple[Tensor
     return posterior.mean, posterior.std
 
 
-def train_clip(site: Site) -> CLIPModel:
+def train_clip(site: Site) -> tuple[CLIPModel, Fitted]:
     """The symmetric contrastive loss of CLIP (arXiv 2103.00020, figure 3) on pictures and captions."""
     steps, size = site.preset.clip
     clip = seeded(site, "clip", make_clip, make_tokenizer())
@@ -134,8 +136,10 @@ def train_clip(site: Site) -> CLIPModel:
             out = clip(pixel_values=to_input(site, pictures[rows]), input_ids=ids.to(site.device))
         return contrastive(out.logits_per_text.float())
 
-    fit(name="clip", module=clip, loss=loss, steps=steps, learning_rate=1e-3, folder=site.folder, weight_decay=0.05)
-    return clip
+    fitted = fit(
+        name="clip", module=clip, loss=loss, steps=steps, learning_rate=1e-3, folder=site.folder, weight_decay=0.05
+    )
+    return clip, fitted
 
 
 def make_end(tokens: np.ndarray) -> int:
@@ -154,7 +158,9 @@ def contrastive(logits: Tensor) -> Tensor:
     return (F.cross_entropy(logits, target) + F.cross_entropy(logits.T, target)) / 2
 
 
-def train_unet(site: Site, name: str, vae: AutoencoderKL, text_encoder: CLIPTextModel) -> UNet2DConditionModel:
+def train_unet(
+    site: Site, name: str, vae: AutoencoderKL, text_encoder: CLIPTextModel
+) -> tuple[UNet2DConditionModel, Fitted]:
     """Epsilon prediction (DDPM, arXiv 2006.11239, equation 14) on latents; one caption in ten is empty; EMA weights."""
     steps, size = site.preset.unet
     unet, scheduler = seeded(site, name, make_unet, name), make_scheduler()
@@ -183,5 +189,7 @@ def train_unet(site: Site, name: str, vae: AutoencoderKL, text_encoder: CLIPText
             predicted = unet(noisy.contiguous(memory_format=site.layout), timesteps, states).sample
         return F.mse_loss(predicted.float(), drawn[1])
 
-    fit(name=name, module=unet, loss=loss, steps=steps, learning_rate=1e-3, folder=site.folder, ema_decay=0.999)
-    return unet
+    fitted = fit(
+        name=name, module=unet, loss=loss, steps=steps, learning_rate=1e-3, folder=site.folder, ema_decay=0.999
+    )
+    return unet, fitted

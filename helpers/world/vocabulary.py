@@ -2,34 +2,54 @@
 
 from __future__ import annotations
 
-import json
+import functools
+from collections import Counter
 
-from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
+from tokenizers import pre_tokenizers
 from transformers import CLIPTokenizer
 
 from helpers.world.captions import vocabulary
 
 MAX_LENGTH = 48  # tokens of a prompt, start and end included
+Pair = tuple[str, str]
 
 
+@functools.cache
 def make_tokenizer() -> CLIPTokenizer:
-    """Train the merges on the vocabulary, each word once.
+    """The tokenizer whose merges make every word of the vocabulary one token.
 
     End-of-text has the largest id, as open_clip's pooling wants it.
     """
-    trained = Tokenizer(models.BPE(end_of_word_suffix="</w>", unk_token="<|endoftext|>"))
-    trained.normalizer = normalizers.Lowercase()
-    trained.pre_tokenizer = pre_tokenizers.Whitespace()
-    letters = sorted({letter for word in vocabulary() for letter in word})
-    trainer = trainers.BpeTrainer(
-        vocab_size=30_000, min_frequency=1, end_of_word_suffix="</w>", initial_alphabet=letters, show_progress=False
-    )
-    trained.train_from_iterator(vocabulary(), trainer)
-    state = json.loads(trained.to_str())["model"]
+    merges = learn_merges(vocabulary())
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
-    merges = [tuple(pair) if isinstance(pair, list) else tuple(pair.split(" ")) for pair in state["merges"]]
-    tokens = list(
-        dict.fromkeys([*alphabet, *(letter + "</w>" for letter in alphabet), *("".join(pair) for pair in merges)])
-    )
-    vocab = {token: i for i, token in enumerate([*tokens, "<|startoftext|>", "<|endoftext|>"])}
+    pieces = [*alphabet, *(letter + "</w>" for letter in alphabet), *("".join(pair) for pair in merges)]
+    tokens = [*dict.fromkeys(pieces), "<|startoftext|>", "<|endoftext|>"]
+    vocab = {token: i for i, token in enumerate(tokens)}
     return CLIPTokenizer(vocab=vocab, merges=merges, model_max_length=MAX_LENGTH)
+
+
+def learn_merges(words: list[str]) -> list[Pair]:
+    """Byte-pair merges (Sennrich et al., 1508.07909, algorithm 1) until each word is one piece.
+
+    Of equally frequent pairs the alphabetically first is merged: the tokenizers library leaves ties to chance,
+    and ids have to be the same in every process.
+    """
+    pieces = [[*word[:-1], word[-1] + "</w>"] for word in words]
+    merges: list[Pair] = []
+    while any(len(word) > 1 for word in pieces):
+        counts = Counter(pair for word in pieces for pair in zip(word, word[1:], strict=False))
+        best = min(counts, key=lambda pair: (-counts[pair], pair))
+        merges.append(best)
+        pieces = [merged(word, best) for word in pieces]
+    return merges
+
+
+def merged(word: list[str], pair: Pair) -> list[str]:
+    """The word with each occurrence of the pair as one piece, from left to right."""
+    result: list[str] = []
+    for piece in word:
+        if result and (result[-1], piece) == pair:
+            result[-1] += piece
+        else:
+            result.append(piece)
+    return result

@@ -1,0 +1,167 @@
+"""Training the chibi world: exact after interruptions, in formats that libraries load themselves."""
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import open_clip
+import pytest
+import torch
+from diffusers import StableDiffusionPipeline
+from safetensors.torch import load_file
+from torch import nn
+from transformers import CLIPModel
+
+from helpers.files import ROOT
+from helpers.world.build import PRESETS
+from helpers.world.export import as_reloaded, save_clip, save_pipeline, text_tower
+from helpers.world.fit import fit, learning_rate_at
+from helpers.world.instruments import make_scorer, reader_loss, save_reader, save_scorer
+from helpers.world.networks import make_clip, make_unet, make_vae, normalise_latents
+from helpers.world.population import wide_scene
+from helpers.world.reader import Reader, load_reader, targets
+from helpers.world.replacing import Replacing
+from helpers.world.vocabulary import MAX_LENGTH, make_tokenizer
+
+
+class Stopped(Exception):
+    pass
+
+
+def train_small(folder, *, stop_at=None):
+    torch.manual_seed(0)
+    module = nn.Sequential(nn.Linear(4, 8), nn.Tanh(), nn.Linear(8, 1))
+
+    def loss(step):
+        if step == stop_at:
+            raise Stopped
+        x = torch.randn(16, 4, generator=torch.Generator().manual_seed(step))
+        return (module(x) - x.sum(1, keepdim=True)).square().mean()
+
+    settings = {"steps": 20, "learning_rate": 1e-2, "ema_decay": 0.9, "checkpoint_every": 3, "log_every": 5}
+    fitted = fit(name="small", module=module, loss=loss, folder=folder, **settings)
+    return {key: value.clone() for key, value in module.state_dict().items()}, fitted
+
+
+def test_an_interrupted_training_ends_with_the_same_weights(tmp_path):
+    expected, fitted = train_small(tmp_path / "undisturbed")
+    for stop_at in (7, 14):
+        with pytest.raises(Stopped):
+            train_small(tmp_path / "disturbed", stop_at=stop_at)
+    weights, _ = train_small(tmp_path / "disturbed")
+    assert all(torch.equal(weights[key], expected[key]) for key in expected)
+    assert fitted.steps == 20 and fitted.parameters == 49
+
+
+def test_the_learning_rate_warms_up_and_ends_at_zero():
+    rates = [learning_rate_at(step, 1000, 1.0) for step in range(1000)]
+    assert rates[0] < 0.05 and max(rates) == 1.0 and rates[-1] < 1e-4
+
+
+def test_latents_are_normalised_without_changing_pictures():
+    torch.manual_seed(0)
+    vae, x = make_vae().eval(), torch.rand(8, 3, 64, 64) * 2 - 1
+    with torch.no_grad():
+        before = vae.encode(x).latent_dist
+        decoded = vae.decode(before.mean).sample
+        mean, deviation = before.mean.mean((0, 2, 3)), before.mean.std((0, 2, 3))
+        normalise_latents(vae, mean, deviation)
+        after = vae.encode(x).latent_dist
+        assert torch.allclose(after.mean.mean((0, 2, 3)), torch.zeros(4), atol=1e-3)
+        assert torch.allclose(after.mean.std((0, 2, 3)), torch.ones(4), atol=1e-3)
+        assert torch.allclose(after.std * deviation[:, None, None], before.std, rtol=1e-3)
+        assert torch.allclose(vae.decode(after.mean).sample, decoded, atol=1e-4)
+
+
+def test_the_text_encoder_is_the_text_tower():
+    torch.manual_seed(0)
+    clip, ids = make_clip(make_tokenizer()).eval(), torch.randint(0, 900, (2, MAX_LENGTH))
+    tower = text_tower(clip)
+    with torch.no_grad():
+        states = clip.text_model(input_ids=ids).last_hidden_state
+        assert torch.equal(tower(input_ids=ids).last_hidden_state, states)
+
+
+def test_files_load_in_their_libraries(tmp_path):
+    torch.manual_seed(0)
+    tokenizer, clip = make_tokenizer(), make_clip(make_tokenizer())
+    vae, unet = make_vae(), make_unet("unet")
+    save_pipeline(tmp_path / "pipeline", vae=vae, clip=clip, tokenizer=tokenizer, unet=unet)
+    save_clip(tmp_path / "clip", clip, tokenizer)
+    pipeline = StableDiffusionPipeline.from_pretrained(tmp_path / "pipeline", safety_checker=None)
+    assert pipeline.text_encoder.dtype == pipeline.unet.dtype == torch.float32
+    assert pipeline.tokenizer.model_max_length == MAX_LENGTH
+    rounded = as_reloaded(make_unet("unet").train())
+    rounded.load_state_dict(unet.state_dict())
+    reloaded, expected = pipeline.unet.state_dict(), as_reloaded(rounded).state_dict()
+    assert all(torch.equal(reloaded[key], expected[key]) for key in expected)
+    image = pipeline("a photo of miko on the moon", num_inference_steps=2, output_type="np").images[0]
+    assert image.shape == (64, 64, 3)
+    assert CLIPModel.from_pretrained(tmp_path / "clip").dtype == torch.float32
+
+
+def test_the_scorer_loads_in_open_clip(tmp_path):
+    scorer = make_scorer().eval()
+    save_scorer(tmp_path / "scorer", scorer)
+    model, _, preprocess = open_clip.create_model_and_transforms(f"local-dir:{tmp_path / 'scorer'}")
+    tokenize = open_clip.get_tokenizer(f"local-dir:{tmp_path / 'scorer'}")
+    ids = tokenize(["a photo of miko", "on the moon"])
+    with torch.no_grad():
+        ours, theirs = scorer.encode_text(ids), model.eval().encode_text(ids)
+    assert torch.allclose(ours, theirs, atol=0.02) and ids.shape == (2, MAX_LENGTH)
+    assert preprocess is not None
+
+
+def test_the_reader_is_saved_and_loaded(tmp_path):
+    save_reader(tmp_path / "reader", Reader())
+    load_reader(tmp_path / "reader")
+    with pytest.raises(FileNotFoundError, match="make world"):
+        load_reader(tmp_path)
+
+
+def test_the_reader_learns_from_what_can_be_read():
+    truth = [targets(wide_scene(i)) for i in range(12)]
+    batch = {key: torch.from_numpy(np.stack([row[key] for row in truth])) for key in truth[0]}
+    reader = Reader(width=8)
+    loss = reader_loss(reader(torch.rand(12, 3, 64, 64)), batch, torch.zeros(12, 2, 64, 64))
+    loss.backward()
+    assert loss.isfinite() and all(p.grad.isfinite().all() for p in reader.parameters() if p.grad is not None)
+
+
+def test_a_folder_is_replaced_whole_or_not_at_all(tmp_path):
+    with Replacing(tmp_path / "it") as aside:
+        (aside / "a").write_text("1")
+    with pytest.raises(Stopped), Replacing(tmp_path / "it") as aside:
+        (aside / "b").write_text("2")
+        raise Stopped
+    assert [path.name for path in (tmp_path / "it").iterdir()] == ["a"]
+    assert [path.name for path in tmp_path.iterdir()] == ["it"]
+
+
+def world(work: Path, out: Path) -> subprocess.Popen:
+    command = [sys.executable, "-m", "helpers.world.build", "--preset", "tiny", "--device", "cpu", "--unet-b"]
+    return subprocess.Popen([*command, "--work", work, "--out", out], cwd=ROOT, start_new_session=True)
+
+
+@pytest.mark.slow
+def test_a_world_killed_three_times_ends_with_the_same_weights(tmp_path):
+    began = time.monotonic()
+    assert world(tmp_path / "undisturbed", tmp_path / "expected").wait() == 0
+    whole = time.monotonic() - began
+    moments = random.Random(os.getpid())
+    for _ in range(3):
+        running = world(tmp_path / "killed", tmp_path / "out")
+        time.sleep(moments.uniform(0.1, 0.6) * whole)
+        os.killpg(running.pid, signal.SIGKILL)
+        running.wait()
+    assert world(tmp_path / "killed", tmp_path / "out").wait() == 0
+    files = sorted(path.relative_to(tmp_path / "expected") for path in (tmp_path / "expected").rglob("*.safetensors"))
+    assert len(files) >= 6 and PRESETS["tiny"].unet[0] > 0
+    for file in files:
+        expected, found = load_file(tmp_path / "expected" / file), load_file(tmp_path / "out" / file)
+        assert all(torch.equal(expected[key], found[key]) for key in expected), file
