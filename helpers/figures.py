@@ -7,7 +7,7 @@ prompts among it, is escaped on its way into HTML.
 import base64
 import html
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import matplotlib.pyplot as plt
@@ -15,6 +15,8 @@ import numpy as np
 import pandas as pd
 from IPython.display import display, update_display
 from matplotlib.figure import Figure
+
+from helpers.stats import Interval
 
 DPI = 192
 """Pixels an inch of a saved figure; pages show 96, so that figures are sharp on dense screens."""
@@ -143,6 +145,24 @@ def contact_sheet(
     axes.set_yticks([(row + 0.5) * pitch_y for row in range(len(row_labels))], row_labels)
     axes.set_xticks([(column + 0.5) * pitch_x for column in range(len(column_labels))], column_labels)
     axes.tick_params(length=0, labelsize=9, top=True, labeltop=True, bottom=False, labelbottom=False)
+    return figure
+
+
+def intervals(groups: Mapping[str, Mapping[str, Interval]], *, bounds: Mapping[str, float], label: str) -> Figure:
+    """Draw numbers with their intervals, a row each, one marker a condition; a tick shows a row's bound."""
+    rows = list(next(iter(groups.values())))
+    figure, axes = plt.subplots(figsize=(7, 0.7 + 0.42 * len(rows)))
+    for offset, (condition, numbers) in enumerate(groups.items()):
+        points = [numbers[row] for row in rows]
+        spread = np.array([[max(0.0, p.value - p.low), max(0.0, p.high - p.value)] for p in points]).T
+        heights = np.arange(len(rows)) + 0.22 * (offset - (len(groups) - 1) / 2)
+        axes.errorbar([p.value for p in points], heights, xerr=spread, ls="", **mark(condition))
+    marked = [row for row in rows if row in bounds]
+    heights = [rows.index(row) for row in marked]
+    axes.plot([bounds[row] for row in marked], heights, "|", color="#b42318", markersize=18, label="bound")
+    axes.set(yticks=range(len(rows)), yticklabels=[row.replace("_", " ") for row in rows], xlabel=label)
+    axes.set_ylim(len(rows) - 0.5, -0.5)
+    axes.legend(loc="center left", bbox_to_anchor=(1, 0.5))
     return figure
 
 
