@@ -13,8 +13,8 @@ LAYERS = {
     "world.reader world.replacing world.scene world.styles world.things world.vocabulary",
     2: "attention distances geometry inversion lora probes regularizers sample scores stats tokens train",
     3: "bootstrap check figures lab lint parameters personalise publish publish_html publish_run results store sweep "
-    "tradeoff world.build world.card world.export world.fit world.instruments world.measures world.networks world.pilot "
-    "world.rendered world.stages",
+    "tradeoff world.build world.card world.export world.fit world.instruments world.measures world.networks "
+    "world.pilot world.rendered world.stages",
 }
 LAYER = {f"helpers.{name}": layer for layer, names in LAYERS.items() for name in names.split()}
 ALONE = {"helpers", "helpers.__main__", "helpers.world"}

@@ -72,15 +72,17 @@ def pilot(*, steps: int, count: int, device: str = "auto", seed: int = 0) -> dic
                 shares[rate][key].append(float(values.mean()))
             log.info("%s at %g: %s", name, rate, {key: f"{values.mean():.2f}" for key, values in right.items()})
     by_rate = {
-        f"{rate:g}": {
-            key: entry(bootstrap(lambda i, v=np.array(values): float(v[i].mean()), n=len(values), unit="concepts"))
-            for key, values in found.items()
-        }
-        for rate, found in shares.items()
+        f"{rate:g}": {key: over_concepts(values) for key, values in found.items()} for rate, found in shares.items()
     }
     means = [by_rate[f"{rate:g}"]["both"]["value"] for rate in RATES]
     fall = max(means[i] - means[j] for i in range(len(RATES)) for j in range(i, len(RATES)))
     return {"by_rate": by_rate, "largest_fall_of_both": fall, "steps": steps, "images_a_prompt": count}
+
+
+def over_concepts(shares: list[float]) -> dict:
+    """Mean share with a bootstrap interval over concepts, as an entry of a result."""
+    values = np.array(shares)
+    return entry(bootstrap(lambda chosen: float(values[chosen].mean()), n=len(values), unit="concepts"))
 
 
 def main() -> None:
