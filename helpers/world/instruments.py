@@ -93,13 +93,13 @@ def scorer_config() -> dict:
     """open_clip's own configuration of the scorer: another shape than the conditioning CLIP."""
     return {
         "embed_dim": 128,
-        "vision_cfg": {"image_size": 64, "layers": 5, "width": 160, "head_width": 40, "patch_size": 8},
+        "vision_cfg": {"image_size": 64, "layers": 3, "width": 160, "head_width": 40, "patch_size": 8},
         "text_cfg": {
             "context_length": MAX_LENGTH,
             "vocab_size": len(make_tokenizer()),
-            "width": 160,
+            "width": 128,
             "heads": 4,
-            "layers": 3,
+            "layers": 2,
             "hf_tokenizer_name": "chibi",
             "tokenizer_kwargs": {"clean": "whitespace"},
         },

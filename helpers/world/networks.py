@@ -57,7 +57,7 @@ def make_clip(tokenizer: CLIPTokenizer) -> CLIPModel:
     vision = {
         "hidden_size": 128,
         "intermediate_size": 512,
-        "num_hidden_layers": 4,
+        "num_hidden_layers": 3,
         "num_attention_heads": 4,
         "image_size": 64,
         "patch_size": 8,
