@@ -37,26 +37,26 @@ def _beach(canvas: Canvas, g: np.random.Generator) -> None:
 
 def _forest(canvas: Canvas, g: np.random.Generator) -> None:
     canvas.bands(0, 48, _vary(g, (150, 206, 150)), _vary(g, (92, 158, 98)), 5)
-    for x in np.arange(-2, 66, 11) + g.uniform(-3, 3, 7):
-        width = g.uniform(1.4, 2.4)
-        canvas.rectangle(x - width, 10, x + width, 50, _vary(g, (96, 64, 42)))
+    for x in np.arange(-2, 70, 16) + g.uniform(-4, 4, 5):
+        width = g.uniform(2.0, 3.0)
+        canvas.rectangle(x - width, 10, x + width, 50, _vary(g, (104, 82, 54)))
     for x in np.arange(-2, 68, 9) + g.uniform(-3, 3, 8):
         canvas.ellipse(x, g.uniform(4, 13), g.uniform(7, 10), g.uniform(7, 11), _vary(g, (36, 104, 54), 9))
     canvas.rectangle(0, 48, SIZE, SIZE, _vary(g, (74, 122, 58)))
-    for x in g.uniform(0, 64, 8):
+    for x in g.uniform(0, 64, 3):
         canvas.line([(x, 53), (x + g.uniform(-1.5, 1.5), 49)], (44, 92, 42), 0.9)
 
 
 def _city(canvas: Canvas, g: np.random.Generator) -> None:
-    canvas.bands(0, 40, _vary(g, (160, 186, 214)), _vary(g, (222, 224, 228)), 5)
+    canvas.bands(0, 49, _vary(g, (160, 186, 214)), _vary(g, (222, 224, 228)), 5)
     x = g.uniform(-6, 0)
     while x < SIZE:
         width, top = g.uniform(9, 14), g.uniform(6, 28)
         canvas.rectangle(x, top, x + width, 50, _vary(g, (108, 112, 132), 12))
-        for row in np.arange(top + 3, 46, 5):
-            for column in np.arange(x + 2, x + width - 2, 4):
+        for row in np.arange(top + 3, 44, 6.5):
+            for column in np.arange(x + 2, x + width - 3, 5.5):
                 canvas.rectangle(
-                    column, row, column + 2, row + 2.6, (250, 228, 140) if g.random() < 0.5 else (72, 80, 104)
+                    column, row, column + 3, row + 3.6, (224, 208, 152) if g.random() < 0.5 else (88, 94, 116)
                 )
         x += width + g.uniform(0.3, 2)
     canvas.rectangle(0, 48, SIZE, 53, (176, 174, 172))
@@ -75,21 +75,21 @@ def _room(canvas: Canvas, g: np.random.Generator) -> None:
     canvas.rectangle(other, 12, other + 9, 22, _vary(g, (192, 92, 92), 20))
     canvas.rectangle(0, 45, SIZE, 48, (250, 244, 236))
     canvas.rectangle(0, 48, SIZE, SIZE, _vary(g, (176, 118, 74)))
-    for y in (52, 57, 62):
+    for y in (53, 59):
         canvas.rectangle(0, y, SIZE, y + 0.8, (146, 94, 58))
 
 
 def _garden(canvas: Canvas, g: np.random.Generator) -> None:
-    canvas.bands(0, 26, _vary(g, (176, 224, 250)), _vary(g, (226, 244, 252)), 4)
-    for x in np.arange(g.uniform(-4, 0), 66, 6):
-        canvas.polygon([(x, 42), (x, 24), (x + 2, 21.5), (x + 4, 24), (x + 4, 42)], (252, 250, 244))
-    canvas.rectangle(0, 28, SIZE, 30.5, (252, 250, 244))
+    canvas.bands(0, 42, _vary(g, (176, 224, 250)), _vary(g, (226, 244, 252)), 4)
+    for x in np.arange(g.uniform(-6, 0), 66, 9):
+        canvas.polygon([(x, 42), (x, 25), (x + 3, 22), (x + 6, 25), (x + 6, 42)], (240, 240, 232))
+    canvas.rectangle(0, 28, SIZE, 30.5, (240, 240, 232))
     canvas.rectangle(0, 40, SIZE, SIZE, _vary(g, (134, 206, 92)))
-    for _ in range(16):
-        x, y = g.uniform(1, 63), g.uniform(42, 63)
+    for _ in range(8):
+        x, y = g.uniform(1, 63), g.uniform(43, 62)
         petal = [(246, 110, 150), (252, 226, 90), (250, 250, 250), (214, 110, 230)][int(g.integers(4))]
-        canvas.ellipse(x, y, 1.7, 1.7, petal)
-        canvas.ellipse(x, y, 0.6, 0.6, (240, 180, 50))
+        canvas.ellipse(x, y, 2.3, 2.0, petal)
+        canvas.ellipse(x, y, 0.8, 0.8, (240, 190, 70))
 
 
 def _sunset(canvas: Canvas, g: np.random.Generator) -> None:
@@ -110,15 +110,15 @@ def _snow(canvas: Canvas, g: np.random.Generator) -> None:
             [(x - 6, top + 8), (x, top), (x + 6, top + 8), (x + 2, top + 6.5), (x - 2, top + 9)], (248, 250, 255)
         )
     canvas.rectangle(0, 46, SIZE, SIZE, _vary(g, (244, 248, 255), 3))
-    for _ in range(18):
-        canvas.ellipse(g.uniform(0, 64), g.uniform(0, 60), 1.0, 1.0, (255, 255, 255))
+    for _ in range(8):
+        canvas.ellipse(g.uniform(0, 64), g.uniform(0, 60), 1.4, 1.4, (255, 255, 255))
 
 
 def _moon(canvas: Canvas, g: np.random.Generator) -> None:
     canvas.rectangle(0, 0, SIZE, SIZE, _vary(g, (16, 16, 36), 3))
-    for _ in range(22):
-        r = g.uniform(0.4, 0.9)
-        canvas.ellipse(g.uniform(0, 64), g.uniform(0, 42), r, r, (250, 250, 220))
+    for _ in range(10):
+        r = g.uniform(0.7, 1.2)
+        canvas.ellipse(g.uniform(0, 64), g.uniform(0, 42), r, r, (236, 236, 208))
     x = g.uniform(8, 56)
     canvas.ellipse(x, 10, 5.5, 5.5, (64, 126, 220))
     canvas.ellipse(x - 1.5, 9, 2.4, 1.8, (96, 190, 110))
@@ -133,8 +133,8 @@ def _underwater(canvas: Canvas, g: np.random.Generator) -> None:
     for x in g.uniform(2, 62, 4):
         height = g.uniform(12, 22)
         canvas.line([(x + 1.6 * math.sin(k), 54 - k * height / 6) for k in range(7)], (30, 140, 92), 1.8)
-    for _ in range(10):
-        x, y, r = g.uniform(2, 62), g.uniform(2, 50), g.uniform(0.8, 2.0)
+    for _ in range(6):
+        x, y, r = g.uniform(2, 62), g.uniform(2, 50), g.uniform(1.4, 2.4)
         canvas.ellipse(x, y, r, r, (150, 226, 240), outline=(216, 248, 255))
     canvas.rectangle(0, 52, SIZE, SIZE, _vary(g, (190, 176, 130)))
 

@@ -7,7 +7,7 @@ import math
 import numpy as np
 from PIL import Image
 
-from helpers.world.pen import INK, Pen
+from helpers.world.pen import LID, Pen, shade
 from helpers.world.scene import RGB, Character, Figure
 
 EMBLEM_COLOURS: dict[str, RGB] = {
@@ -20,13 +20,6 @@ EMBLEM_COLOURS: dict[str, RGB] = {
     "cross": (245, 245, 245),
     "diamond": (190, 90, 235),
 }
-
-
-def _shade(colour: RGB, factor: float) -> RGB:
-    """The colour darkened (factor < 1) or lightened (> 1)."""
-    if factor <= 1:
-        return tuple(round(c * factor) for c in colour)
-    return tuple(round(255 - (255 - c) / factor) for c in colour)
 
 
 def draw_figure(layer: Image.Image, figure: Figure) -> None:
@@ -66,7 +59,7 @@ def _arm(pen: Pen, character: Character, side: int, angle: float) -> None:
 
 
 def _garment(pen: Pen, character: Character) -> None:
-    colour, trim = character.garment_colour, _shade(character.garment_colour, 0.72)
+    colour, trim = character.garment_colour, shade(character.garment_colour, 0.72)
     if character.garment == "dress":
         shape = [(-5, 20.5), (5, 20.5), (6.2, 13), (10.2, 5.5), (-10.2, 5.5), (-6.2, 13)]
     elif character.garment == "coat":
@@ -94,9 +87,9 @@ def _garment(pen: Pen, character: Character) -> None:
 
 def _pattern(pen: Pen, character: Character, half_width: float, low: float, high: float) -> None:
     light = (
-        _shade(character.garment_colour, 2.6)
+        shade(character.garment_colour, 2.6)
         if sum(character.garment_colour) < 560
-        else _shade(character.garment_colour, 0.6)
+        else shade(character.garment_colour, 0.6)
     )
     if character.pattern == "striped":
         for step in range(int((high - low) // 3.4) + 1):
@@ -200,9 +193,9 @@ def _head(pen: Pen, character: Character) -> None:
     ]
     pen.polygon(fringe, hair, outline=None)
     pen.stroke(
-        [(-11, 31.5), (-8, 34.8), (-2.6, 33.6), (2.2, 36), (4.6, 33.4), (8.6, 34.6), (11, 31.5)], _shade(hair, 0.7), 0.7
+        [(-11, 31.5), (-8, 34.8), (-2.6, 33.6), (2.2, 36), (4.6, 33.4), (8.6, 34.6), (11, 31.5)], shade(hair, 0.7), 0.7
     )
-    pen.stroke([(-5.5, 39.4), (-1.5, 40.4)], _shade(hair, 1.7), 1.3)
+    pen.stroke([(-5.5, 39.4), (-1.5, 40.4)], shade(hair, 1.7), 1.3)
     for side, colour in ((-1, character.eye_left), (1, character.eye_right)):
         _eye(pen, side * 4.9, 28.6, colour, character.eye_shape)
         pen.ellipse(side * 7.6, 24.4, 1.7, 0.9, (246, 150, 140), outline=None)
@@ -218,13 +211,13 @@ def _eye(pen: Pen, x: float, y: float, colour: RGB, shape: str) -> None:
     elif shape == "narrow":
         pen.ellipse(x, y - 0.4, 4.0, 2.8, colour, outline=None)
         pen.ellipse(x, y - 0.2, 1.0, 1.5, (24, 20, 30), outline=None)
-        pen.stroke([(x - 4.1, y + 1.2), (x - 1.6, y + 2.3), (x + 1.6, y + 2.3), (x + 4.1, y + 1.2)], INK, 0.9)
+        pen.stroke([(x - 4.1, y + 1.2), (x - 1.6, y + 2.3), (x + 1.6, y + 2.3), (x + 4.1, y + 1.2)], LID, 0.9)
     elif shape == "sleepy":
         left, top = pen.point(x - 3.4, y + 3.4)
         right, bottom = pen.point(x + 3.4, y - 4.2)
         pen.draw.pieslice((left, top, right, bottom), 0, 180, fill=colour)
         pen.ellipse(x, y - 1.6, 1.1, 1.2, (24, 20, 30), outline=None)
-        pen.stroke([(x - 4.0, y + 0.2), (x - 3.2, y - 0.3), (x + 3.2, y - 0.3), (x + 4.0, y + 0.2)], INK, 1.2)
+        pen.stroke([(x - 4.0, y + 0.2), (x - 3.2, y - 0.3), (x + 3.2, y - 0.3), (x + 4.0, y + 0.2)], LID, 1.2)
     else:  # wide: a small iris in much white
         pen.ellipse(x, y, 4.3, 4.9, (252, 252, 252))
         pen.ellipse(x, y, 2.5, 2.7, colour, outline=None)

@@ -32,7 +32,7 @@ def train_reader(site: Site, vae: AutoencoderKL) -> tuple[Reader, Fitted]:
     steps, size = site.preset.reader
     reader = seeded(site, "reader", lambda: Reader(**READER))
     n = site.preset.wide
-    pictures, masks = load(site.data, "wide", n).copy(), load(site.data, "masks", n)
+    pictures, masks = load(site.data, "wide", n).copy(), load(site.data, "wide_masks", n)
     for i in range(0, n // 2, 200):
         pictures[i : i + 200] = reconstruct(site, vae, pictures[i : i + 200])
     rows_of = [targets(wide_scene(i)) for i in range(n)]

@@ -10,7 +10,15 @@ from helpers.world.scene import RGB, Figure
 
 ZOOM = 4  # supersampling factor
 GROUND = 58.0  # pixels from the top: where feet stand
-INK: RGB = (52, 40, 52)
+DARKER: RGB = (-1, -1, -1)  # an outline in a darker tone of its fill: softer than black, and kinder to the VAE
+LID: RGB = (60, 44, 58)  # eyelids and other fine dark lines
+
+
+def shade(colour: RGB, factor: float) -> RGB:
+    """The colour darkened (factor < 1) or lightened (> 1)."""
+    if factor <= 1:
+        return tuple(round(c * factor) for c in colour)
+    return tuple(round(255 - (255 - c) / factor) for c in colour)
 
 
 class Pen:
@@ -26,16 +34,18 @@ class Pen:
         """Canvas coordinates of a point of the figure."""
         return self.x + x * self.unit, self.y - y * self.unit
 
-    def ellipse(self, x: float, y: float, rx: float, ry: float, fill: RGB, outline: RGB | None = INK) -> None:
-        """A filled ellipse, inked unless `outline` is None."""
+    def ellipse(self, x: float, y: float, rx: float, ry: float, fill: RGB, outline: RGB | None = DARKER) -> None:
+        """A filled ellipse, outlined unless `outline` is None."""
+        outline = shade(fill, 0.58) if outline == DARKER else outline
         left, top = self.point(x - rx, y + ry)
         right, bottom = self.point(x + rx, y - ry)
         self.draw.ellipse(
             (left, top, right, bottom), fill=fill, outline=outline, width=self.line_width if outline else 0
         )
 
-    def polygon(self, points: list[tuple[float, float]], fill: RGB, outline: RGB | None = INK) -> None:
-        """A filled polygon, inked unless `outline` is None."""
+    def polygon(self, points: list[tuple[float, float]], fill: RGB, outline: RGB | None = DARKER) -> None:
+        """A filled polygon, outlined unless `outline` is None."""
+        outline = shade(fill, 0.58) if outline == DARKER else outline
         corners = [self.point(*p) for p in points]
         self.draw.polygon(corners, fill=fill)
         if outline:
@@ -48,8 +58,8 @@ class Pen:
         )
 
     def limb(self, start: tuple[float, float], end: tuple[float, float], width: float, fill: RGB) -> None:
-        """A thick line with round, inked ends."""
-        for extra, colour in ((1.4, INK), (0.0, fill)):
+        """A thick line with round ends."""
+        for extra, colour in ((1.4, shade(fill, 0.58)), (0.0, fill)):
             radius = (width + extra) / 2
             self.stroke([start, end], colour, width + extra)
             for x, y in (start, end):

@@ -23,7 +23,7 @@ CAPTIONS = 6  # captions written for each picture
 
 
 def render_all(*, folder: Path, training: int, wide: int, workers: int) -> None:
-    """Write what is missing of `training` captioned pictures and `wide` pictures with masks."""
+    """Write what is missing of `training` captioned pictures and `wide` pictures, with masks."""
     kinds = (("training", training), ("tokens", training), ("wide", wide))
     jobs = [(kind, first) for kind, n in kinds for first in range(0, n, SHARD)]
     jobs = [job for job in jobs if not _path(folder, *job).exists()]
@@ -50,13 +50,12 @@ def write_shard(folder: Path, job: tuple[str, int]) -> None:
         pictures[i], drawn = draw(scene)
         for slot, figure in enumerate(sorted(range(len(scene.figures)), key=lambda k: scene.figures[k].x)):
             masks[i, slot] = drawn[figure]
-    if kind == "wide":
-        _save(_path(folder, "masks", first), masks)
+    _save(_path(folder, f"{kind}_masks", first), masks if kind == "wide" else masks.max(1))
     _save(_path(folder, *job), pictures)
 
 
 def load(folder: Path, what: str, n: int) -> np.ndarray:
-    """The first n rows of "training" or "wide" pictures, "tokens" or "masks"."""
+    """The first n rows of "training" or "wide" pictures, of their "..._masks", or of "tokens"."""
     return np.concatenate([np.load(_path(folder, what, first)) for first in range(0, n, SHARD)])[:n]
 
 

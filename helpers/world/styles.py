@@ -37,7 +37,7 @@ def oil(picture: Image.Image, seed: int) -> np.ndarray:
     pixels = np.asarray(picture.filter(ImageFilter.MedianFilter(3)), np.float32)
     y, x = np.mgrid[:SIZE, :SIZE]
     phase = rng(seed, "oil").uniform(0, 6.28)
-    ridge = 10 * np.sin(x * 0.55 + 2.2 * np.sin(y * 0.16 + phase) + y * 0.75)
+    ridge = 9 * np.sin(x * 0.42 + 2.2 * np.sin(y * 0.14 + phase) + y * 0.6)
     return (pixels + ridge[:, :, np.newaxis]) * np.array([1.0, 0.91, 0.74], np.float32) + np.array(
         [10, 4, 0], np.float32
     )

@@ -10,7 +10,7 @@ from PIL import ImageDraw
 from helpers.world.canvas import Canvas
 from helpers.world.scene import RGB
 
-INK: RGB = (52, 40, 52)
+INK: RGB = (98, 76, 84)
 
 
 def draw_object(pen: ImageDraw.ImageDraw, name: str, x: float, ground: float, zoom: int) -> None:
