@@ -13,7 +13,7 @@ from helpers.config import SamplingConfig
 from helpers.models import load_pipeline
 from helpers.sample import sample
 from helpers.world.draw import draw
-from helpers.world.population import training_scene
+from helpers.world.sampling import training_scene
 
 REPEATS = 5
 PROMPT = "an anime illustration of a girl with blonde hair on the beach"

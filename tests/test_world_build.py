@@ -23,9 +23,9 @@ from helpers.world.export import as_reloaded, save_clip, save_pipeline, text_tow
 from helpers.world.fit import fit, learning_rate_at
 from helpers.world.instruments import make_scorer, reader_loss, save_reader, save_scorer
 from helpers.world.networks import make_clip, make_unet, make_vae, normalise_latents
-from helpers.world.population import wide_scene
 from helpers.world.reader import Reader, load_reader, targets
 from helpers.world.replacing import Replacing
+from helpers.world.sampling import wide_scene
 from helpers.world.vocabulary import MAX_LENGTH, make_tokenizer
 
 

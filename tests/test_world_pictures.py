@@ -21,10 +21,9 @@ from helpers.world.population import (
     appearance_names,
     held_out_pairs,
     named_characters,
-    training_scene,
-    wide_scene,
 )
 from helpers.world.reader import Reader, read, targets
+from helpers.world.sampling import training_scene, wide_scene
 from helpers.world.vocabulary import make_tokenizer
 
 

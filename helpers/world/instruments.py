@@ -16,10 +16,10 @@ from torch.nn import functional as F
 
 from helpers.world.export import half
 from helpers.world.fit import Fitted, fit
-from helpers.world.population import wide_scene
 from helpers.world.reader import SLOT_NUMBERS, SLOTS, Reader, targets
 from helpers.world.rendered import CAPTIONS, load
 from helpers.world.replacing import Replacing
+from helpers.world.sampling import wide_scene
 from helpers.world.stages import Site, contrastive, encode, seeded, to_input
 from helpers.world.vocabulary import MAX_LENGTH, make_tokenizer
 

@@ -18,8 +18,9 @@ from helpers.stats import Interval
 from helpers.world import scene as w
 from helpers.world.captions import BACKGROUND_PHRASES, PLACE_PHRASES, STYLE_OPENINGS, full_caption, shown
 from helpers.world.draw import draw
-from helpers.world.population import NAMES, named_characters, training_scene
+from helpers.world.population import NAMES, named_characters
 from helpers.world.reader import COLOURLESS, Reader, read
+from helpers.world.sampling import training_scene
 
 FRESH_SEED = 1  # scenes that no training has seen
 NEAR = 60.0  # RGB distance within which a colour counts as a named character's

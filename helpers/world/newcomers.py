@@ -18,8 +18,9 @@ from PIL import Image
 from helpers.files import ROOT
 from helpers.world import scene as w
 from helpers.world.draw import draw
-from helpers.world.population import NAMES, named_characters, object_place, place_figure, sample_character
+from helpers.world.population import NAMES, named_characters, sample_character
 from helpers.world.replacing import Replacing
+from helpers.world.sampling import object_place, place_figure
 from helpers.world.scene import Character, Scene, rng, to_json, unnamed_colour
 
 log = logging.getLogger(__name__)

@@ -13,7 +13,7 @@ import numpy as np
 from helpers.files import aside
 from helpers.world.captions import caption
 from helpers.world.draw import draw
-from helpers.world.population import training_scene, wide_scene
+from helpers.world.sampling import training_scene, wide_scene
 from helpers.world.scene import SIZE, rng
 from helpers.world.vocabulary import make_tokenizer
 
