@@ -17,14 +17,13 @@ from safetensors.torch import load_file
 from torch import nn
 from transformers import CLIPModel
 
-from helpers.files import ROOT
+from helpers.files import ROOT, folder_aside
 from helpers.world.build import PRESETS
 from helpers.world.export import as_reloaded, save_clip, save_pipeline, text_tower
 from helpers.world.fit import fit, learning_rate_at
 from helpers.world.instruments import make_scorer, reader_loss, save_reader, save_scorer
 from helpers.world.networks import make_clip, make_unet, make_vae, normalise_latents
 from helpers.world.reader import Reader, load_reader, targets
-from helpers.world.replacing import Replacing
 from helpers.world.sampling import wide_scene
 from helpers.world.vocabulary import MAX_LENGTH, make_tokenizer
 
@@ -134,9 +133,9 @@ def test_the_reader_learns_from_what_can_be_read():
 
 
 def test_a_folder_is_replaced_whole_or_not_at_all(tmp_path):
-    with Replacing(tmp_path / "it") as aside:
+    with folder_aside(tmp_path / "it") as aside:
         (aside / "a").write_text("1")
-    with pytest.raises(Stopped), Replacing(tmp_path / "it") as aside:
+    with pytest.raises(Stopped), folder_aside(tmp_path / "it") as aside:
         (aside / "b").write_text("2")
         raise Stopped
     assert [path.name for path in (tmp_path / "it").iterdir()] == ["a"]

@@ -10,8 +10,8 @@ import torch
 from diffusers import AutoencoderKL, DPMSolverMultistepScheduler, StableDiffusionPipeline, UNet2DConditionModel
 from transformers import CLIPImageProcessor, CLIPModel, CLIPTextModel, CLIPTokenizer
 
+from helpers.files import folder_aside
 from helpers.world.networks import make_scheduler
-from helpers.world.replacing import Replacing
 
 
 def text_tower(clip: CLIPModel) -> CLIPTextModel:
@@ -50,14 +50,14 @@ def save_pipeline(
         feature_extractor=None,
         requires_safety_checker=False,
     )
-    with Replacing(folder) as aside:
+    with folder_aside(folder) as aside:
         pipeline.save_pretrained(aside, safe_serialization=True)
         load_as_float32(aside / "text_encoder" / "config.json")
 
 
 def save_clip(folder: Path, clip: CLIPModel, tokenizer: CLIPTokenizer) -> None:
     """The conditioning CLIP with its image tower, for transformers."""
-    with Replacing(folder) as aside:
+    with folder_aside(folder) as aside:
         half(clip).save_pretrained(aside, safe_serialization=True)
         tokenizer.save_pretrained(aside)
         size = {"height": 64, "width": 64}
@@ -69,7 +69,7 @@ def save_clip(folder: Path, clip: CLIPModel, tokenizer: CLIPTokenizer) -> None:
 
 def save_unet(folder: Path, unet: UNet2DConditionModel) -> None:
     """A UNet alone, for `UNet2DConditionModel.from_pretrained`."""
-    with Replacing(folder) as aside:
+    with folder_aside(folder) as aside:
         half(unet).save_pretrained(aside, safe_serialization=True)
 
 

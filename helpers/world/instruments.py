@@ -14,11 +14,11 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from helpers.files import folder_aside
 from helpers.world.export import half
 from helpers.world.fit import Fitted, fit
 from helpers.world.reader import SLOT_NUMBERS, SLOTS, Reader, targets
 from helpers.world.rendered import CAPTIONS, load
-from helpers.world.replacing import Replacing
 from helpers.world.sampling import wide_scene
 from helpers.world.stages import Site, contrastive, encode, seeded, to_input
 from helpers.world.vocabulary import MAX_LENGTH, make_tokenizer
@@ -143,7 +143,7 @@ def train_scorer(site: Site) -> tuple[nn.Module, Fitted]:
 
 def save_scorer(folder: Path, scorer: nn.Module) -> None:
     """open_clip's `local-dir:` format."""
-    with Replacing(folder) as aside:
+    with folder_aside(folder) as aside:
         save_file(half(scorer).state_dict(), aside / "open_clip_model.safetensors")
         mean = {"mean": [0.5] * 3, "std": [0.5] * 3, "interpolation": "bicubic", "resize_mode": "squash"}
         config = {"model_cfg": scorer_config(), "preprocess_cfg": mean}
@@ -153,6 +153,6 @@ def save_scorer(folder: Path, scorer: nn.Module) -> None:
 
 def save_reader(folder: Path, reader: Reader) -> None:
     """config.json and model.safetensors, for `reader.load_reader`."""
-    with Replacing(folder) as aside:
+    with folder_aside(folder) as aside:
         save_file(half(reader).state_dict(), aside / "model.safetensors")
         (aside / "config.json").write_text(json.dumps(READER) + "\n")

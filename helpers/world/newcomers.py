@@ -15,11 +15,10 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from helpers.files import ROOT
+from helpers.files import ROOT, folder_aside
 from helpers.world import scene as w
 from helpers.world.draw import draw
 from helpers.world.population import NAMES, named_characters, sample_character
-from helpers.world.replacing import Replacing
 from helpers.world.sampling import object_place, place_figure
 from helpers.world.scene import Character, Scene, rng, to_json, unnamed_colour
 
@@ -160,7 +159,7 @@ def concepts() -> dict[str, tuple[list[Scene], dict]]:
 
 def write_concept(folder: Path, scenes: list[Scene], about: dict) -> None:
     """NN.png, masks/NN.png, scenes.json and concept.json, written aside and renamed."""
-    with Replacing(folder) as aside:
+    with folder_aside(folder) as aside:
         (aside / "masks").mkdir()
         for i, scene in enumerate(scenes):
             picture, masks = draw(scene)
