@@ -17,14 +17,15 @@ from safetensors.torch import load_file
 from torch import nn
 from transformers import CLIPModel
 
-from helpers.files import ROOT, folder_aside
-from helpers.world.build import PRESETS
+from helpers.files import ROOT, folder_aside, write_json
+from helpers.world.build import PRESETS, adopt, facts
 from helpers.world.export import as_reloaded, save_clip, save_pipeline, text_tower
 from helpers.world.fit import fit, learning_rate_at
 from helpers.world.instruments import make_scorer, reader_loss, save_reader, save_scorer
 from helpers.world.networks import make_clip, make_unet, make_vae, normalise_latents
 from helpers.world.reader import Reader, load_reader, targets
 from helpers.world.sampling import wide_scene
+from helpers.world.stages import Site
 from helpers.world.vocabulary import MAX_LENGTH, make_tokenizer
 
 
@@ -114,6 +115,24 @@ def test_the_scorer_loads_in_open_clip(tmp_path):
         ours, theirs = scorer.encode_text(ids), model.eval().encode_text(ids)
     assert torch.allclose(ours, theirs, atol=0.02) and ids.shape == (2, MAX_LENGTH)
     assert preprocess is not None
+
+
+def test_exported_stages_are_taken_back_as_they_are(tmp_path):
+    torch.manual_seed(0)
+    out, site = tmp_path / "out", Site(preset=PRESETS["tiny"], folder=tmp_path / "work", device=torch.device("cpu"))
+    clip, scorer = as_reloaded(make_clip(make_tokenizer())), as_reloaded(make_scorer())
+    vae, unet = as_reloaded(make_vae()), as_reloaded(make_unet("unet"))
+    save_clip(out / "clip", clip, make_tokenizer())
+    save_scorer(out / "scorer", scorer)
+    save_pipeline(out / "pipeline", vae=vae, clip=clip, tokenizer=make_tokenizer(), unet=unet)
+    exported = {"vae": vae, "clip": clip, "scorer": scorer, "unet": unet}
+    write_json(out / "training.json", {"stages": {name: {"steps": 1} for name in exported}})
+    for name, model in exported.items():
+        adopt(site, name, out)
+        taken, expected = load_file(site.folder / f"{name}.safetensors"), model.state_dict()
+        assert taken.keys() == expected.keys(), name
+        assert all(torch.equal(taken[key].float(), expected[key].float()) for key in expected), name
+    assert facts(site.folder) == {name: {"steps": 1} for name in exported}
 
 
 def test_the_reader_is_saved_and_loaded(tmp_path):

@@ -6,13 +6,14 @@ import argparse
 import dataclasses
 import json
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
 from safetensors import safe_open
 from safetensors.torch import load_file
 from torch import nn
+from transformers import CLIPModel
 
 from helpers.files import ROOT, write_json
 from helpers.world.export import as_reloaded, save_clip, save_pipeline, save_unet, text_tower
@@ -30,11 +31,11 @@ PRESETS = {
     "cpu": Preset(
         training=60_000,
         wide=40_000,
-        vae=(4000, 16),
+        vae=(5000, 16),
         clip=(700, 160),
         scorer=(700, 160),
         reader=(2200, 64),
-        unet=(4000, 48),
+        unet=(6000, 48),
     ),
     "gpu": Preset(
         training=120_000,
@@ -64,10 +65,21 @@ def finished(
     return as_reloaded(model.to(site.device))
 
 
-def build(*, preset: str, device: str, out: Path, work: Path, workers: int = 2, with_unet_b: bool = False) -> None:
+def build(
+    *,
+    preset: str,
+    device: str,
+    out: Path,
+    work: Path,
+    workers: int = 2,
+    reuse: Sequence[str] = (),
+    with_unet_b: bool = False,
+) -> None:
     """Train every stage that is missing, in order, and export each as soon as it can be."""
     site = Site(preset=PRESETS[preset], folder=work / preset, device=torch.device(device))
     tokenizer = make_tokenizer()
+    for name in reuse:
+        adopt(site, name, out)
     render_all(folder=site.data, training=site.preset.training, wide=site.preset.wide, workers=workers)
     vae = finished(site, "vae", make_vae, lambda: train_vae(site))
     clip = finished(site, "clip", lambda: make_clip(tokenizer), lambda: train_clip(site))
@@ -77,14 +89,36 @@ def build(*, preset: str, device: str, out: Path, work: Path, workers: int = 2, 
     encoder = text_tower(clip).to(site.device).requires_grad_(False)
     unet = finished(site, "unet", lambda: make_unet("unet"), lambda: train_unet(site, "unet", vae, encoder))
     save_pipeline(out / "pipeline", vae=vae, clip=clip, tokenizer=tokenizer, unet=unet)
+    record(site, preset, out)
     reader = finished(site, "reader", lambda: Reader(**READER), lambda: train_reader(site, vae))
     save_reader(out / "reader", reader)
+    record(site, preset, out)
     if with_unet_b:
         unet_b = finished(site, "unet_b", lambda: make_unet("unet_b"), lambda: train_unet(site, "unet_b", vae, encoder))
         save_unet(out / "unet_b", unet_b)
-    write_json(
-        out / "training.json", {"preset": preset, **dataclasses.asdict(site.preset), "stages": facts(site.folder)}
-    )
+        record(site, preset, out)
+
+
+def adopt(site: Site, name: str, out: Path) -> None:
+    """Make an exported stage of `out` a finished stage of this site, with what is on record of its training.
+
+    Weights on disk are what later stages were trained on, so this is the same world, not another one.
+    """
+    folder = out / {"vae": "pipeline/vae", "unet": "pipeline/unet"}.get(name, name)
+    stages = json.loads((out / "training.json").read_text())["stages"]
+    if name == "clip":  # transformers renames weights when it saves; let it undo that
+        weights = CLIPModel.from_pretrained(folder).state_dict()
+    else:
+        (file,) = folder.glob("*.safetensors")
+        weights = load_file(file)
+    write_tensors(site.folder / f"{name}.safetensors", weights, {"fitted": json.dumps(stages[name])})
+    log.info("%s: taken from %s", name, folder)
+
+
+def record(site: Site, preset: str, out: Path) -> None:
+    """Write what was trained, on how much, and how it went."""
+    about = {"preset": preset, **dataclasses.asdict(site.preset), "stages": facts(site.folder)}
+    write_json(out / "training.json", about)
 
 
 def facts(folder: Path) -> dict[str, dict]:
@@ -105,6 +139,9 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=ROOT / "data" / "chibi")
     parser.add_argument("--work", type=Path, default=ROOT / "build" / "world", help="checkpoints and rendered pictures")
     parser.add_argument("--workers", type=int, default=2, help="processes that draw")
+    parser.add_argument(
+        "--reuse", nargs="*", choices=STAGES, default=[], help="stages taken from --out instead of trained"
+    )
     parser.add_argument("--unet-b", action="store_true", help="also train the second UNet")
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
@@ -114,6 +151,7 @@ def main() -> None:
         out=arguments.out,
         work=arguments.work,
         workers=arguments.workers,
+        reuse=arguments.reuse,
         with_unet_b=arguments.unet_b,
     )
 

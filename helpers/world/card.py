@@ -8,7 +8,6 @@ import logging
 from typing import Any
 
 import numpy as np
-import torch
 from diffusers import StableDiffusionPipeline, UNet2DConditionModel
 
 from helpers.files import ROOT, write_json, write_text
@@ -17,7 +16,7 @@ from helpers.results import entry
 from helpers.stats import Interval
 from helpers.world import measures
 from helpers.world.draw import draw
-from helpers.world.instruments import to_uint8
+from helpers.world.instruments import reconstruct
 from helpers.world.reader import Reader, load_reader, read
 
 log = logging.getLogger(__name__)
@@ -55,7 +54,7 @@ def measure(*, device: str = "auto", scale: float = 1.0) -> dict:
     reader = load_reader(CHIBI / "reader", str(pipeline.device))
     scenes = measures.fresh_scenes(round(3000 * scale))
     pictures = np.stack([draw(scene)[0] for scene in scenes])
-    rebuilt = reconstructed(pipeline.vae, pictures)
+    rebuilt = reconstruct(pipeline.vae, pictures)
     fresh, after = (measures.reader_numbers(scenes, read(reader, p)) for p in (pictures, rebuilt))
     log.info("the reader on fresh pictures: %s", rounded(fresh))
     log.info("the reader after the VAE: %s", rounded(after))
@@ -89,16 +88,6 @@ def generated_numbers(pipeline: StableDiffusionPipeline, reader: Reader, scale: 
     )
     log.info("spread: %s", rounded(numbers["spread_tv"]))
     return numbers
-
-
-@torch.no_grad()
-def reconstructed(vae: torch.nn.Module, pictures: np.ndarray) -> np.ndarray:
-    """uint8 pictures [n, 64, 64, 3] after the VAE."""
-    parts = []
-    for i in range(0, len(pictures), 100):
-        batch = torch.from_numpy(pictures[i : i + 100]).to(vae.device).permute(0, 3, 1, 2).float() / 127.5 - 1
-        parts.append(to_uint8(vae.decode(vae.encode(batch).latent_dist.mean).sample))
-    return np.concatenate(parts)
 
 
 def rounded(numbers: dict) -> dict:

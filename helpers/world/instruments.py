@@ -20,7 +20,7 @@ from helpers.world.fit import Fitted, fit
 from helpers.world.reader import SLOT_NUMBERS, SLOTS, Reader, targets
 from helpers.world.rendered import CAPTIONS, load
 from helpers.world.sampling import wide_scene
-from helpers.world.stages import Site, contrastive, encode, seeded, to_input
+from helpers.world.stages import Site, contrastive, seeded, to_input
 from helpers.world.vocabulary import MAX_LENGTH, make_tokenizer
 
 log = logging.getLogger(__name__)
@@ -33,8 +33,7 @@ def train_reader(site: Site, vae: AutoencoderKL) -> tuple[Reader, Fitted]:
     reader = seeded(site, "reader", lambda: Reader(**READER))
     n = site.preset.wide
     pictures, masks = load(site.data, "wide", n).copy(), load(site.data, "wide_masks", n)
-    for i in range(0, n // 2, 200):
-        pictures[i : i + 200] = reconstruct(site, vae, pictures[i : i + 200])
+    pictures[: n // 2] = reconstruct(vae, pictures[: n // 2])
     rows_of = [targets(wide_scene(i)) for i in range(n)]
     truth = {key: torch.from_numpy(np.stack([row[key] for row in rows_of])) for key in rows_of[0]}
     log.info("reader: %d pictures, %d of them through the VAE", n, n // 2)
@@ -78,10 +77,13 @@ def reader_loss(out: dict[str, Tensor], truth: dict[str, Tensor], masks: Tensor)
 
 
 @torch.no_grad()
-def reconstruct(site: Site, vae: AutoencoderKL, pictures: np.ndarray) -> np.ndarray:
+def reconstruct(vae: AutoencoderKL, pictures: np.ndarray) -> np.ndarray:
     """uint8 pictures [n, 64, 64, 3] after the VAE."""
-    decoded = vae.decode(encode(site, vae, pictures)[0]).sample
-    return to_uint8(decoded)
+    parts = []
+    for i in range(0, len(pictures), 100):
+        batch = torch.from_numpy(pictures[i : i + 100]).to(vae.device).permute(0, 3, 1, 2).float() / 127.5 - 1
+        parts.append(to_uint8(vae.decode(vae.encode(batch).latent_dist.mean).sample))
+    return np.concatenate(parts)
 
 
 def to_uint8(batch: Tensor) -> np.ndarray:
