@@ -26,8 +26,8 @@ from helpers.files import ROOT
 
 log = logging.getLogger(__name__)
 
-CHIBI_PIPELINE = ROOT / "data" / "chibi" / "pipeline"
-CHIBI_SCORER = ROOT / "data" / "chibi" / "scorer"
+CHIBI = ROOT / "data" / "chibi"
+"""Folder of the embedded world's models."""
 HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 NAMED_CLIP = re.compile(r"(?P<model>[\w.-]+)/(?P<tag>[\w.-]+)")
 PREDICTIONS = ("epsilon", "v_prediction", "sample")
@@ -103,9 +103,9 @@ def load_pipeline(source: str, *, device: str = "auto", dtype: torch.dtype = tor
 
 def _pipeline_location(source: str) -> str:
     if source == "chibi":
-        if not CHIBI_PIPELINE.is_dir():
+        if not (CHIBI / "pipeline").is_dir():
             raise InputError("the embedded model is missing (data/chibi/pipeline): run `make world` to train it.")
-        return str(CHIBI_PIPELINE)
+        return str(CHIBI / "pipeline")
     folder = Path(source).expanduser()
     if folder.is_dir():
         if not (folder / "model_index.json").is_file():
@@ -155,7 +155,7 @@ def load_scorer(source: str, *, device: str = "auto") -> Scorer:
         InputError: the source is none of these, cannot be reached, or is no CLIP in safetensors.
     """
     place = pick_device(device)
-    folder = CHIBI_SCORER if source == "chibi" else Path(source.removeprefix("local-dir:")).expanduser()
+    folder = CHIBI / "scorer" if source == "chibi" else Path(source.removeprefix("local-dir:")).expanduser()
     named = NAMED_CLIP.fullmatch(source)
     try:
         if folder.is_dir():

@@ -13,7 +13,7 @@ LAYERS = {
     "world.reader world.sampling world.scene world.styles world.things world.vocabulary",
     2: "attention distances geometry inversion lora probes regularizers sample scores stats tokens train",
     3: "bootstrap check figures lab lint parameters personalise publish publish_html publish_run results store sweep "
-    "tradeoff world.build world.card world.export world.fit world.instruments world.measures world.networks "
+    "tradeoff world.build world.card world.export world.eye world.fit world.instruments world.measures world.networks "
     "world.pilot world.rendered world.stages",
 }
 LAYER = {f"helpers.{name}": layer for layer, names in LAYERS.items() for name in names.split()}

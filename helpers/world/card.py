@@ -10,17 +10,17 @@ from typing import Any
 import numpy as np
 from diffusers import StableDiffusionPipeline, UNet2DConditionModel
 
-from helpers.files import ROOT, write_json, write_text
-from helpers.models import load_pipeline, load_scorer
+from helpers.files import write_json, write_text
+from helpers.models import CHIBI, load_pipeline, load_scorer, pipeline_fingerprint
 from helpers.results import entry
 from helpers.stats import Interval
 from helpers.world import measures
 from helpers.world.draw import draw
+from helpers.world.eye import agreement, load_checked
 from helpers.world.instruments import reconstruct
 from helpers.world.reader import Reader, load_reader, read
 
 log = logging.getLogger(__name__)
-CHIBI = ROOT / "data" / "chibi"
 GUIDANCE = 4.0
 TARGETS = {
     "reader_accuracy": {"background": 0.98, "hair_colour": 0.98, "hair_style": 0.98, "object": 0.98, "art_style": 0.98},
@@ -68,6 +68,9 @@ def measure(*, device: str = "auto", scale: float = 1.0) -> dict:
     }
     log.info("VAE and scorer: %s", rounded({key: numbers[key] for key in ("vae_psnr_db", "scorer_top1_of_200")}))
     numbers |= generated_numbers(pipeline, reader, scale)
+    checked = load_checked(pipeline_fingerprint(pipeline))
+    if checked:
+        numbers["checked_by_eye"] = agreement(checked)
     if (CHIBI / "unet_b").is_dir():
         pipeline.unet = (
             UNet2DConditionModel.from_pretrained(CHIBI / "unet_b").to(pipeline.device).eval().requires_grad_(False)

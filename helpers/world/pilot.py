@@ -17,13 +17,12 @@ from helpers.concepts import load_concept
 from helpers.config import InversionConfig, SamplingConfig
 from helpers.files import write_json
 from helpers.inversion import invert
-from helpers.models import load_pipeline
+from helpers.models import CHIBI, load_pipeline
 from helpers.results import entry
 from helpers.sample import sample
 from helpers.stats import bootstrap
 from helpers.world import scene as w
 from helpers.world.captions import BACKGROUND_PHRASES, shown
-from helpers.world.card import CHIBI
 from helpers.world.measures import NEAR
 from helpers.world.reader import Reader, load_reader, read
 

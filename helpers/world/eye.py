@@ -1,0 +1,106 @@
+"""Does the reader read generated pictures as a person does? `python -m helpers.world.eye` draws what to check.
+
+It writes data/chibi/checked.json, 200 generated pictures with their readings, and sheets of them to look at.
+Whoever looks adds to a picture's "seen" what the reader got wrong: {"object": "star"}, or "unclear" where a person
+cannot tell. The model card counts the rest as agreement.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+from pathlib import Path
+from typing import Any
+
+import matplotlib.pyplot as plt
+import numpy as np
+
+from helpers.files import ROOT, aside, write_json
+from helpers.models import CHIBI, load_pipeline, pipeline_fingerprint
+from helpers.stats import Interval
+from helpers.world import measures
+from helpers.world.captions import full_caption
+from helpers.world.reader import COLOURLESS, load_reader, read
+
+log = logging.getLogger(__name__)
+FACTORS = (
+    "background",
+    "object",
+    "art_style",
+    "hair_colour",
+    "hair_style",
+    "garment",
+    "garment_colour",
+    "place",
+    "pose",
+)
+OF_A_FIGURE = FACTORS[3:]
+COLOURS = ("hair_colour", "garment_colour")
+A_SHEET = 20
+
+
+def readings_in_words(readings: measures.Readings) -> list[dict[str, str]]:
+    """What the reader says of each picture, by factor; what it abstains from or cannot see is left out."""
+    slot_0 = {"hair_style": "hair_style_0", "garment": "garment_0"}
+    read_as = {f: readings[slot_0[f]] if f in slot_0 else measures.read_factor(f, readings) for f in FACTORS}
+    said = []
+    for i, count in enumerate(readings["count"]):
+        hidden = set() if count else set(OF_A_FIGURE)
+        hidden |= set(COLOURS) if readings["art_style"][i] in COLOURLESS else set()
+        said.append({f: str(read_as[f][i]) for f in FACTORS if f not in hidden and read_as[f][i] is not None})
+    return said
+
+
+def agreement(checked: dict[str, Any]) -> dict[str, Interval]:
+    """Share of readings, by factor, that whoever looked did not correct."""
+    rows = [(factor, factor not in one["seen"]) for one in checked["pictures"] for factor in one["read"]]
+    return {f: measures.share(np.array([right for factor, right in rows if factor == f])) for f in FACTORS}
+
+
+def load_checked(fingerprint: str) -> dict[str, Any] | None:
+    """The checked pictures, or None if nobody has looked at pictures of this pipeline yet."""
+    path = CHIBI / "checked.json"
+    checked = json.loads(path.read_text()) if path.exists() else {}
+    return checked if checked.get("pipeline") == fingerprint and checked.get("checked_by") else None
+
+
+def save_sheet(path: Path, pictures: np.ndarray, said: list[dict[str, str]], first: int) -> None:
+    """Pictures [n, 64, 64, 3] with their numbers and readings below them, as a PNG."""
+    figure, axes = plt.subplots(4, 5, figsize=(15, 16), layout="constrained")
+    for i, axis in enumerate(axes.flat):
+        axis.axis("off")
+        if i < len(pictures):
+            axis.imshow(pictures[i], interpolation="nearest")
+            words = list(said[i].values())
+            lines = [", ".join(words[k : k + 3]) for k in range(0, len(words), 3)]
+            axis.set_title("\n".join([f"{first + i}", *lines]), fontsize=11)
+    with aside(path) as part:
+        figure.savefig(part, format="png", dpi=80)
+    plt.close(figure)
+
+
+def main() -> None:
+    """Draw 200 pictures of full captions, read them, and write both down."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
+    parser.add_argument("--sheets", type=Path, default=ROOT / "build" / "eye")
+    parser.add_argument("--count", type=int, default=200)
+    parser.add_argument("--guidance", type=float, default=4.0)
+    arguments = parser.parse_args()
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    pipeline = load_pipeline("chibi", device="cpu")
+    prompts = [full_caption(scene) for scene in measures.fresh_scenes(arguments.count)]
+    pictures = measures.drawer(pipeline)(prompts, arguments.guidance)
+    said = readings_in_words(read(load_reader(CHIBI / "reader"), pictures))
+    arguments.sheets.mkdir(parents=True, exist_ok=True)
+    for first in range(0, len(prompts), A_SHEET):
+        chosen = slice(first, first + A_SHEET)
+        save_sheet(arguments.sheets / f"{first:03d}.png", pictures[chosen], said[chosen], first)
+    rows = [{"prompt": p, "read": s, "seen": {}} for p, s in zip(prompts, said, strict=True)]
+    about = {"pipeline": pipeline_fingerprint(pipeline), "guidance": arguments.guidance, "checked_by": ""}
+    write_json(CHIBI / "checked.json", about | {"pictures": rows})
+    log.info("Look at %s, correct data/chibi/checked.json, and put who looked into its checked_by.", arguments.sheets)
+
+
+if __name__ == "__main__":
+    main()
