@@ -22,10 +22,10 @@ from helpers.world.build import PRESETS, adopt, facts
 from helpers.world.export import as_reloaded, save_clip, save_pipeline, text_tower
 from helpers.world.fit import fit, learning_rate_at
 from helpers.world.instruments import make_scorer, reader_loss, save_reader, save_scorer
-from helpers.world.networks import make_clip, make_unet, make_vae, normalise_latents
+from helpers.world.networks import make_clip, make_scheduler, make_unet, make_vae, normalise_latents
 from helpers.world.reader import Reader, load_reader, targets
 from helpers.world.sampling import wide_scene
-from helpers.world.stages import Site
+from helpers.world.stages import Site, min_snr_weights
 from helpers.world.vocabulary import MAX_LENGTH, make_tokenizer
 
 
@@ -76,6 +76,14 @@ def test_latents_are_normalised_without_changing_pictures():
         assert torch.allclose(after.mean.std((0, 2, 3)), torch.ones(4), atol=1e-3)
         assert torch.allclose(after.std * deviation[:, None, None], before.std, rtol=1e-3)
         assert torch.allclose(vae.decode(after.mean).sample, decoded, atol=1e-4)
+
+
+def test_steps_with_little_noise_weigh_less():
+    scheduler = make_scheduler()
+    weights = min_snr_weights(scheduler.alphas_cumprod)
+    snr = scheduler.alphas_cumprod / (1 - scheduler.alphas_cumprod)
+    assert torch.equal(weights[snr <= 5], torch.ones(int((snr <= 5).sum())))
+    assert torch.allclose((weights * snr)[snr > 5], torch.tensor(5.0))
 
 
 def test_the_text_encoder_is_the_text_tower():
