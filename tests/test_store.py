@@ -1,0 +1,58 @@
+"""A finished training is kept and not made again."""
+
+import pytest
+import torch
+
+from helpers import store
+from helpers.config import InputError, InversionConfig
+from helpers.inversion import Inversion
+from helpers.train import StepRecord
+
+CONFIG = InversionConfig(class_word="character", steps=2)
+
+
+def made(failed_at=None):
+    records = tuple(StepRecord(step=i, loss=0.1 * i, gradient_norm=1e-30 * i) for i in range(2))
+    return Inversion(
+        config=CONFIG, initial=torch.zeros(1, 4), rows=torch.ones(1, 4), records=records, failed_at=failed_at
+    )
+
+
+@pytest.mark.parametrize("failed_at", [None, 1])
+def test_a_training_is_made_once(tmp_path, failed_at):
+    calls = []
+
+    def make():
+        calls.append(1)
+        return made(failed_at)
+
+    first, second = (
+        store.kept_inversion("abc", config=CONFIG, train="missing", make=make, folder=tmp_path / "runs")
+        for _ in range(2)
+    )
+    assert len(calls) == 1
+    assert torch.equal(first.rows, second.rows) and torch.equal(first.initial, second.initial)
+    assert (first.records, first.failed_at, first.config) == (second.records, second.failed_at, second.config)
+
+
+def test_never_refuses_what_is_not_there(tmp_path):
+    with pytest.raises(InputError, match="TRAIN=missing"):
+        store.kept_inversion("abc", config=CONFIG, train="never", make=made, folder=tmp_path)
+    store.kept_inversion("abc", config=CONFIG, train="missing", make=made, folder=tmp_path)
+    kept = store.kept_inversion("abc", config=CONFIG, train="never", make=pytest.fail, folder=tmp_path)
+    assert torch.equal(kept.rows, made().rows)
+
+
+def test_a_failed_training_leaves_nothing(tmp_path):
+    def make():
+        raise RuntimeError("out of memory")
+
+    with pytest.raises(RuntimeError):
+        store.kept_inversion("abc", config=CONFIG, train="missing", make=make, folder=tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_broken_file_is_named(tmp_path):
+    (tmp_path / "abc.safetensors").write_bytes(b"broken")
+    with pytest.raises(InputError, match=r"abc\.safetensors cannot be read: delete it"):
+        store.kept_inversion("abc", config=CONFIG, train="missing", make=made, folder=tmp_path)
