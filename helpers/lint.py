@@ -12,8 +12,9 @@ from pathlib import Path
 
 import nbformat
 
+from helpers.config import InputError
 from helpers.files import ROOT
-from helpers.parameters import REQUIRED, ParameterError, check, read_parameters
+from helpers.parameters import REQUIRED, check, read_parameters
 
 log = logging.getLogger(__name__)
 
@@ -27,7 +28,7 @@ def faults(path: Path) -> Iterator[str]:
         parameters = read_parameters(notebook)
         for parameter in parameters.values():
             check(parameter, parameter.default)
-    except (ParameterError, SyntaxError) as error:
+    except (InputError, SyntaxError) as error:
         yield f"{path.name}: {error}"
         return
     if missing := [name for name in REQUIRED if name not in parameters]:

@@ -19,6 +19,8 @@ from typing import Any
 
 from nbformat import NotebookNode
 
+from helpers.config import InputError
+
 COMMON_RULES = {
     "profile": "smoke | quick | full",
     "model": "not empty",
@@ -34,10 +36,6 @@ COMMON_RULES = {
 
 REQUIRED = ("profile", "model", "scorer", "concept", "class_word", "seed", "device", "out")
 KINDS = {"str": str, "int": int, "float": float, "bool": bool}
-
-
-class ParameterError(ValueError):
-    """Bad input by a user: one sentence that says what is wrong, where, and what to do."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,14 +69,14 @@ def read_parameters(notebook: NotebookNode) -> dict[str, Parameter]:
 
 def _read_line(node: ast.stmt, line: str) -> Parameter:
     if not isinstance(node, ast.AnnAssign) or not isinstance(node.target, ast.Name):
-        raise ParameterError(f"The parameters cell has the line {line!r}: write `name: type = value  # comment`.")
+        raise InputError(f"The parameters cell has the line {line!r}: write `name: type = value  # comment`.")
     name, kind = node.target.id, ast.unparse(node.annotation)
     if kind.removeprefix("list[").removesuffix("]") not in KINDS:
-        raise ParameterError(f"Parameter {name} is a {kind}: use str, int, float, bool or a list of these.")
+        raise InputError(f"Parameter {name} is a {kind}: use str, int, float, bool or a list of these.")
     comment = line[node.end_col_offset :].strip().removeprefix("#").strip()
     text, bracket, rule = re.fullmatch(r"(.*?)\s*(\[(.*)\])?", comment).groups()
     if bracket and name in COMMON_RULES:
-        raise ParameterError(f"Parameter {name} has a rule of its own: take {bracket} away, it is common to all.")
+        raise InputError(f"Parameter {name} has a rule of its own: take {bracket} away, it is common to all.")
     rule = COMMON_RULES.get(name, rule or "")
     return Parameter(name=name, kind=kind, default=ast.literal_eval(node.value), comment=text, rule=rule)
 
@@ -90,7 +88,7 @@ def parse(parameter: Parameter, text: str) -> Any:
     try:
         value = {"true": True, "false": False}[text.lower()] if parameter.element is bool else parameter.element(text)
     except (ValueError, KeyError):
-        raise ParameterError(_refusal(parameter, text)) from None
+        raise InputError(_refusal(parameter, text)) from None
     return check(parameter, value)
 
 
@@ -98,14 +96,14 @@ def _parse_list(parameter: Parameter, text: str) -> Any:
     try:
         return json.loads(text)
     except json.JSONDecodeError:
-        raise ParameterError(_refusal(parameter, text) + ' Write a list as JSON, like [1, 2] or ["a", "b"].') from None
+        raise InputError(_refusal(parameter, text) + ' Write a list as JSON, like [1, 2] or ["a", "b"].') from None
 
 
 def check(parameter: Parameter, value: Any) -> Any:
     """Return the value, with integers made floats where floats are meant, or refuse it."""
     is_list = parameter.kind.startswith("list[")
     if is_list and not isinstance(value, list):
-        raise ParameterError(_refusal(parameter, value))
+        raise InputError(_refusal(parameter, value))
     checked = [_check_one(parameter, element) for element in (value if is_list else [value])]
     return checked if is_list else checked[0]
 
@@ -114,7 +112,7 @@ def _check_one(parameter: Parameter, value: Any) -> Any:
     if parameter.element is float and type(value) is int:
         value = float(value)
     if type(value) is not parameter.element or not _allowed(value, parameter.rule):
-        raise ParameterError(_refusal(parameter, value))
+        raise InputError(_refusal(parameter, value))
     return value
 
 

@@ -15,7 +15,8 @@ from pathlib import Path
 import nbformat
 
 from helpers import files, publish_html, publish_run
-from helpers.parameters import REQUIRED, Parameter, ParameterError, parse, read_parameters
+from helpers.config import InputError
+from helpers.parameters import REQUIRED, Parameter, parse, read_parameters
 from helpers.publish_run import Job
 
 NOTEBOOKS = files.ROOT / "notebooks"
@@ -47,7 +48,7 @@ def main(words: Sequence[str] | None = None) -> int:
     given = {name: getattr(options, name) for name in FLAGS if getattr(options, name)} | dict(options.own)
     try:
         jobs = plan(select(options.notebooks), given)
-    except ParameterError as error:
+    except InputError as error:
         log.error("%s", error)
         return 2
     except KeyboardInterrupt:
@@ -60,9 +61,9 @@ def select(stems: Sequence[str]) -> list[Path]:
     known = {path.stem: path for path in sorted(NOTEBOOKS.glob("*.ipynb"))}
     for stem in stems:
         if stem not in known:
-            raise ParameterError(f"There is no notebook {stem!r} in notebooks/: name one of {', '.join(known)}.")
+            raise InputError(f"There is no notebook {stem!r} in notebooks/: name one of {', '.join(known)}.")
     if not known:
-        raise ParameterError("There is no notebook in notebooks/: restore them with `git checkout notebooks`.")
+        raise InputError("There is no notebook in notebooks/: restore them with `git checkout notebooks`.")
     return [path for stem, path in known.items() if not stems or stem in stems]
 
 
@@ -73,17 +74,17 @@ def plan(notebooks: Sequence[Path], given: dict[str, str]) -> list[Job]:
     for name in given:
         if name not in names:
             near = difflib.get_close_matches(name, names, n=1) or [", ".join(sorted(names))]
-            raise ParameterError(f"No notebook here has a parameter {name!r}: did you mean {near[0]}?")
+            raise InputError(f"No notebook here has a parameter {name!r}: did you mean {near[0]}?")
     return [_job(path, parameters, given) for path, parameters in declared.items()]
 
 
 def _declared(path: Path) -> dict[str, Parameter]:
     try:
         parameters = read_parameters(nbformat.read(path, as_version=4))
-    except (ParameterError, SyntaxError, nbformat.reader.NotJSONError) as error:
-        raise ParameterError(f"{path.name}: {error}") from error
+    except (InputError, SyntaxError, nbformat.reader.NotJSONError) as error:
+        raise InputError(f"{path.name}: {error}") from error
     if missing := [name for name in REQUIRED if name not in parameters]:
-        raise ParameterError(f"{path.name} lacks the parameters {', '.join(missing)}: every notebook declares them.")
+        raise InputError(f"{path.name} lacks the parameters {', '.join(missing)}: every notebook declares them.")
     return parameters
 
 
@@ -91,8 +92,8 @@ def _job(path: Path, parameters: dict[str, Parameter], given: dict[str, str]) ->
     try:
         values = {name: parse(parameters[name], text) for name, text in given.items() if name in parameters}
         values |= {name: _input(name, values[name]) for name in HOMES if name in values}
-    except ParameterError as error:
-        raise ParameterError(f"{path.stem}: {error}") from None
+    except InputError as error:
+        raise InputError(f"{path.stem}: {error}") from None
     out = files.out_folder(values.pop("out", ""), profile=values["profile"]).absolute()
     return Job(notebook=path, values=values, out=out)
 
@@ -105,9 +106,9 @@ def _input(name: str, value: str) -> str:
         if Path(value).exists():
             return str(Path(value).absolute())
     except OSError as error:
-        raise ParameterError(f"Parameter {name} cannot be {value!r}: {error.strerror}.") from None
+        raise InputError(f"Parameter {name} cannot be {value!r}: {error.strerror}.") from None
     if name == "concept":
-        raise ParameterError(_no_concept(value))
+        raise InputError(_no_concept(value))
     return value
 
 

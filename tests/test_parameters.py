@@ -4,7 +4,7 @@ import nbformat
 import pytest
 
 from helpers import parameters
-from helpers.parameters import ParameterError
+from helpers.config import InputError
 
 CELL = """\
 # what a reader may change
@@ -86,7 +86,7 @@ def test_words_become_values(known, name, text, value):
     ],
 )
 def test_refusals_name_the_parameter_and_its_rule(known, name, text):
-    with pytest.raises(ParameterError, match=rf"^Parameter {name} cannot be .*: it is a ") as refusal:
+    with pytest.raises(InputError, match=rf"^Parameter {name} cannot be .*: it is a ") as refusal:
         parameters.parse(known[name], text)
     assert "\n" not in str(refusal.value)
 
@@ -95,11 +95,11 @@ def test_refusals_name_the_parameter_and_its_rule(known, name, text):
 def test_devices(device):
     known = parameters.read_parameters(notebook('device: str = "auto"  # where'))
     assert parameters.parse(known["device"], device) == device
-    with pytest.raises(ParameterError):
+    with pytest.raises(InputError):
         parameters.parse(known["device"], device + "!")
 
 
 @pytest.mark.parametrize("line", ["x = 1", "import os", "x: dict = {}", 'profile: str = "a"  # mine [a | b]'])
 def test_cells_that_are_no_parameters(line):
-    with pytest.raises(ParameterError, match=r"parameters cell|Parameter"):
+    with pytest.raises(InputError, match=r"parameters cell|Parameter"):
         parameters.read_parameters(notebook(line))

@@ -177,7 +177,7 @@ def test_relative_folders_are_found_from_where_the_notebook_runs(house, monkeypa
 
 def test_a_notebook_without_the_common_parameters_is_refused(house, tmp_path):
     nbformat.write(new_notebook(cells=[code("seed: int = 0  # of it", "parameters")]), tmp_path / "09_new.ipynb")
-    with pytest.raises(publish.ParameterError, match=r"09_new.ipynb lacks the parameters profile, .*out"):
+    with pytest.raises(publish.InputError, match=r"09_new.ipynb lacks the parameters profile, .*out"):
         publish.plan([tmp_path / "09_new.ipynb"], {})
 
 
