@@ -132,7 +132,7 @@ def subject(figure: Figure, g: np.random.Generator) -> str:
         words.append(str(g.choice(SUBJECT_ADJECTIVES)))
     if g.random() < 0.004:
         words.append(str(g.choice(RARE_WORDS)))
-    return " ".join([str(g.choice(("a", "the", "my"), p=(0.85, 0.1, 0.05))), *words, noun])
+    return " ".join([str(g.choice(("a", "the", "my", "one"), p=(0.8, 0.1, 0.05, 0.05))), *words, noun])
 
 
 def appearance(figure: Figure, g: np.random.Generator) -> list[str]:

@@ -142,6 +142,7 @@ def affinities() -> dict[tuple[str, str], np.ndarray]:
     return tables
 
 
+@functools.cache
 def held_out_pairs() -> dict[tuple[str, str], list[tuple[str, str]]]:
     """The value pairs that never occur together in training, for each pair of factors."""
     names = {pair: (list(MARGINALS[pair[0]]), list(MARGINALS[pair[1]])) for pair in PAIRS}
@@ -174,6 +175,12 @@ def choose_given(
     if weights.sum() == 0:
         return None
     return names[int(np.searchsorted(np.cumsum(weights), g.random() * weights.sum(), side="right"))]
+
+
+def goes_together(known: Mapping[str, str]) -> bool:
+    """Whether no two of the values, by factor, are a pair that never occurs."""
+    gaps = held_out_pairs()
+    return not any((known.get(first), known.get(second)) in gaps[first, second] for first, second in PAIRS)
 
 
 def sample_character(g: np.random.Generator, unnamed: float = 0.2) -> Character:

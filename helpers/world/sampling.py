@@ -10,6 +10,7 @@ from helpers.world.population import (
     choose,
     choose_given,
     favours,
+    goes_together,
     name_weights,
     named_characters,
     sample_character,
@@ -45,7 +46,7 @@ def sample_scene(g: np.random.Generator) -> Scene:
     if kind < 0.15:
         known = {"art_style": choose(g, w.ART_STYLES)}
         known["background"] = choose_given(g, "background", known)
-        thing = choose(g, {k: v for k, v in w.OBJECTS.items() if k != "none"}) if kind < 0.08 else "none"
+        thing = choose_given(g, "object", known, {"none": 0.0}) if kind < 0.08 else "none"
         return Scene(
             figures=(),
             background=known["background"],
@@ -68,9 +69,12 @@ def sample_scene(g: np.random.Generator) -> Scene:
     if g.random() < 0.125:
         sides = (w.PLACES["left"], w.PLACES["right"]) if g.random() < 0.5 else (w.PLACES["right"], w.PLACES["left"])
         other = sample_anyone(g)
+        while not goes_together(appearance_names(other) | {"background": known["background"]}):
+            other = sample_anyone(g)
+        other_pose = choose_given(g, "pose", {"background": known["background"]})
         figures = (
             place_figure(g, first, known["pose"], sides[0]),
-            place_figure(g, other, choose(g, w.POSE_WEIGHTS), sides[1]),
+            place_figure(g, other, other_pose, sides[1]),
         )
         known["object"] = "none"
     else:
