@@ -19,7 +19,7 @@ from helpers import scores
 from helpers.config import SamplingConfig
 from helpers.models import Scorer
 from helpers.sample import sample
-from helpers.stats import Interval, bootstrap
+from helpers.stats import Interval, jackknife
 
 CHUNK_BATCHES = 8
 
@@ -77,20 +77,19 @@ def measure(
     )
 
 
-def over_images(score: Callable[[Tensor], Tensor], *measured: Measured, seed: int = 0) -> Interval:
+def over_images(score: Callable[[Tensor], Tensor], *measured: Measured) -> Interval:
     """Interval over images of score(vectors), or of its difference between two conditions.
 
     Args:
         score: vectors [P, N, D] to a tensor whose mean is the number.
         measured: one condition, or two with the same images; then the first minus the second.
-        seed: of the bootstrap.
     """
 
     def statistic(drawn: np.ndarray) -> float:
         values = [score(condition.vectors[:, drawn]).mean().item() for condition in measured]
         return values[0] - sum(values[1:])
 
-    return bootstrap(statistic, n=measured[0].vectors.shape[1], unit="images", seed=seed)
+    return jackknife(statistic, n=measured[0].vectors.shape[1], unit="images")
 
 
 def image_rows(
@@ -118,15 +117,11 @@ def image_rows(
     )
 
 
-def pairs_among(vectors: Tensor, *, seed: int = 0) -> Interval:
-    """Mean cosine of all pairs of different images [N, D]: what a perfect reconstruction would score.
+def pairs_among(vectors: Tensor) -> Interval:
+    """Mean cosine of all pairs of different images [N, D], N at least 3: what a perfect reconstruction would score."""
 
-    Resampled images are not paired with themselves, which would be a cosine of 1 for nothing.
-    """
+    def statistic(chosen: np.ndarray) -> float:
+        cosines = vectors[chosen] @ vectors[chosen].T
+        return cosines[~torch.eye(len(chosen), dtype=torch.bool)].mean().item()
 
-    def statistic(drawn: np.ndarray) -> float:
-        different = torch.from_numpy(drawn[:, None] != drawn[None, :])
-        cosines = vectors[drawn] @ vectors[drawn].T
-        return cosines[different].mean().item() if different.any() else 1.0
-
-    return bootstrap(statistic, n=len(vectors), unit="training images", seed=seed)
+    return jackknife(statistic, n=len(vectors), unit="training images")

@@ -194,6 +194,12 @@ def test_captions_fit_the_text_encoder(tokenizer, scenes):
     assert max(len(ids) for ids in tokenizer(texts).input_ids) <= tokenizer.model_max_length
 
 
+def test_those_who_confirm_are_unusual_in_the_same_ways():
+    kinds = [(n.outside, n.inside, n.character.garment) for n in map(newcomer, range(12))]
+    assert kinds[:6] == kinds[6:] and len({garment for *_, garment in kinds}) == 4
+    assert all(goes_together(appearance_names(newcomer(i).character)) for i in range(12))
+
+
 def test_newcomers_are_unnamed_inside_and_outside():
     for i in range(len(DEVELOP) + len(CONFIRM)):
         new = newcomer(i)

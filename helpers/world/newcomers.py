@@ -18,7 +18,7 @@ from PIL import Image
 from helpers.files import ROOT, folder_aside
 from helpers.world import scene as w
 from helpers.world.draw import draw
-from helpers.world.population import NAMES, named_characters, sample_character
+from helpers.world.population import NAMES, appearance_names, goes_together, named_characters, sample_character
 from helpers.world.sampling import object_place, place_figure
 from helpers.world.scene import Character, Scene, rng, to_json, unnamed_colour
 
@@ -40,20 +40,30 @@ class Newcomer:
 
 
 def newcomer(number: int) -> Newcomer:
-    """New character `number`: colours no caption names, one more unnamed factor, one held-out factor."""
+    """New character `number`: colours no caption names, one more unnamed factor, one held-out factor.
+
+    What is unusual, and the garment, repeat every six numbers: those who confirm differ from those developed on in
+    nothing but chance.
+    """
     g = rng(11, "newcomer", number)
+    kind = number % len(DEVELOP)
+    third, outside, garment = INSIDE[kind % 3], OUTSIDE[kind % 5], list(w.GARMENTS)[(kind + 1) % 4]
+    while True:
+        character = sample_character(g, unnamed=0)
+        if third == "hair_style":
+            character = dataclasses.replace(character, hair_style="curly")
+        if character.garment == garment and goes_together(appearance_names(character)):
+            break
     character = dataclasses.replace(
-        sample_character(g, unnamed=0), emblem=str(g.choice(["star", "heart", "moon", "bolt"])), eye_shape="round"
+        character, emblem=str(g.choice(["star", "heart", "moon", "bolt"])), eye_shape="round"
     )
-    third, outside = INSIDE[number % 3], OUTSIDE[number % 5]
-    if third == "emblem" and outside in ("cross", "diamond"):
-        third = "hair_style"
-    changes: dict = {"hair_colour": unnamed_colour(g, w.HAIR_COLOURS), "garment_colour": unnamed_colour(g, w.COLOURS)}
-    if third == "hair_style":
-        changes["hair_style"] = "curly"
-    elif third == "emblem":
+    changes: dict = {"hair_colour": unnamed_colour(g, w.HAIR_COLOURS)}
+    changes["garment_colour"] = unnamed_colour(g, w.COLOURS)
+    while w.nearest(changes["garment_colour"], {"skin": character.skin})[1] < 110:
+        changes["garment_colour"] = unnamed_colour(g, w.COLOURS)
+    if third == "emblem":
         changes["emblem"] = str(g.choice(["leaf", "ring"]))
-    else:
+    elif third == "eyes":
         changes["eye_left"] = changes["eye_right"] = unnamed_colour(g, w.EYE_COLOURS)
     if outside == "odd eyes":
         changes["eye_right"] = unnamed_colour(g, {"left": changes.get("eye_left", character.eye_left)}, far=150)

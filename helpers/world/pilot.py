@@ -20,7 +20,7 @@ from helpers.inversion import invert
 from helpers.models import CHIBI, load_pipeline
 from helpers.results import entry
 from helpers.sample import sample
-from helpers.stats import bootstrap
+from helpers.stats import jackknife
 from helpers.world import scene as w
 from helpers.world.captions import BACKGROUND_PHRASES, shown
 from helpers.world.measures import NEAR
@@ -79,9 +79,9 @@ def pilot(*, steps: int, count: int, device: str = "auto", seed: int = 0) -> dic
 
 
 def over_concepts(shares: list[float]) -> dict:
-    """Mean share with a bootstrap interval over concepts, as an entry of a result."""
+    """Mean share with its interval over concepts, as an entry of a result."""
     values = np.array(shares)
-    return entry(bootstrap(lambda chosen: float(values[chosen].mean()), n=len(values), unit="concepts"))
+    return entry(jackknife(lambda chosen: float(values[chosen].mean()), n=len(values), unit="concepts"))
 
 
 def main() -> None:
