@@ -18,6 +18,10 @@ import torch
 HASH_LENGTH = 16
 
 
+BATCH_PROGRESS = {"delay": 4, "mininterval": 5}
+"""Of a tqdm bar: none for what takes seconds, and few lines where each update becomes one, as in papermill."""
+
+
 class InputError(ValueError):
     """Bad input by a user: one sentence that says what is wrong, where, and what to do."""
 

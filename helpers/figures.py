@@ -26,6 +26,7 @@ THEME = {
     "figure.constrained_layout.use": True,
     "figure.facecolor": "white",
     "font.size": 10,
+    "text.parse_math": False,  # labels are a user's words, in which a dollar is a dollar
     "axes.titlesize": 11,
     "axes.titlelocation": "left",
     "axes.spines.top": False,
@@ -119,7 +120,6 @@ def contact_sheet(
     *,
     columns: int,
     row_labels: Sequence[str] = (),
-    column_labels: Sequence[str] = (),
     zoom: int = 3,
 ) -> Figure:
     """Lay out uint8 images [n, height, width, 3] in rows, every pixel `zoom` pixels wide.
@@ -133,18 +133,17 @@ def contact_sheet(
     gap = 6
     canvas = _tile(images.repeat(zoom, axis=1).repeat(zoom, axis=2), columns=columns, gap=gap)
     left = 12 + max((13 * len(label) for label in row_labels), default=0)
-    top = 40 if column_labels else gap
-    height, width = canvas.shape[0] + top, canvas.shape[1] + left
+    height, width = canvas.shape[0] + gap, canvas.shape[1] + left
     figure = plt.figure(figsize=(width / DPI, height / DPI), layout="none")
     axes = figure.add_axes((left / width, 0, canvas.shape[1] / width, canvas.shape[0] / height))
     axes.imshow(canvas, interpolation="nearest", aspect="auto", extent=(0, canvas.shape[1], canvas.shape[0], 0))
     axes.grid(False)
     for spine in axes.spines.values():
         spine.set_visible(False)
-    pitch_y, pitch_x = images.shape[1] * zoom + gap, images.shape[2] * zoom + gap
-    axes.set_yticks([(row + 0.5) * pitch_y for row in range(len(row_labels))], row_labels)
-    axes.set_xticks([(column + 0.5) * pitch_x for column in range(len(column_labels))], column_labels)
-    axes.tick_params(length=0, labelsize=9, top=True, labeltop=True, bottom=False, labelbottom=False)
+    pitch = images.shape[1] * zoom + gap
+    axes.set_yticks([(row + 0.5) * pitch for row in range(len(row_labels))], row_labels)
+    axes.set_xticks([])
+    axes.tick_params(length=0, labelsize=9)
     return figure
 
 

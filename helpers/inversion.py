@@ -6,7 +6,6 @@ class word. Nothing here touches the pipeline's tokenizer or embedding table (se
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,9 +13,10 @@ import torch
 from diffusers import StableDiffusionPipeline
 from safetensors.torch import save
 from torch import Tensor
+from tqdm import tqdm
 
 from helpers import tokens
-from helpers.config import InversionConfig, content_hash
+from helpers.config import BATCH_PROGRESS, InversionConfig, content_hash
 from helpers.files import write_bytes
 from helpers.plan import Plan, StepPlan
 from helpers.prompts import templates
@@ -53,7 +53,6 @@ def invert(
     images: Tensor,
     *,
     config: InversionConfig,
-    on_step: Callable[[StepRecord], None] = lambda record: None,
 ) -> Inversion:
     """Learn one token row from images.
 
@@ -61,7 +60,6 @@ def invert(
         pipeline: frozen, left as it is.
         images: [N, 3, S, S] uint8, S the pipeline's image size.
         config: what to train.
-        on_step: called with each step's record, for progress.
 
     Raises:
         InputError: the class word is not in the vocabulary, or there is no such template set.
@@ -87,15 +85,13 @@ def invert(
         return denoising_loss(pipeline, schedule, moments.draw(step), states, step)
 
     state = adam([rows], learning_rate=config.learning_rate)
-    records = []
-    for record in train(state, loss=loss, plan=plan, steps=config.steps):
-        records.append(record)
-        on_step(record)
+    steps = train(state, loss=loss, plan=plan, steps=config.steps)
+    records = tuple(tqdm(steps, total=config.steps, desc="textual inversion", unit="step", **BATCH_PROGRESS))
     return Inversion(
         config=config,
         initial=initial.cpu(),
         rows=rows.detach().cpu(),
-        records=tuple(records),
+        records=records,
         failed_at=state.failed_at,
     )
 

@@ -21,7 +21,7 @@ from helpers.publish_run import Job
 
 NOTEBOOKS = files.ROOT / "notebooks"
 DATA = files.ROOT / "data"
-HOMES = {"model": DATA, "scorer": DATA, "concept": DATA / "concepts"}
+HOMES = {"model": DATA, "scorer": DATA, "concept": DATA / "concepts", "edits": DATA / "prompts"}
 """Where the names of a parameter live; everything else is a path, or a hub id."""
 FLAGS = ("profile", "model", "concept", "class_word", "train")
 
@@ -94,7 +94,8 @@ def _job(path: Path, parameters: dict[str, Parameter], given: dict[str, str]) ->
         values |= {name: _input(name, values[name]) for name in HOMES if name in values}
     except InputError as error:
         raise InputError(f"{path.stem}: {error}") from None
-    out = files.out_folder(values.pop("out", ""), profile=values["profile"]).absolute()
+    profile = values.setdefault("profile", parameters["profile"].default)
+    out = files.out_folder(values.pop("out", ""), profile=profile).absolute()
     return Job(notebook=path, values=values, out=out)
 
 
@@ -103,10 +104,11 @@ def _input(name: str, value: str) -> str:
     try:
         if Path(value).name == value and (HOMES[name] / value).is_dir():
             return value
-        if Path(value).exists():
-            return str(Path(value).absolute())
-    except OSError as error:
-        raise InputError(f"Parameter {name} cannot be {value!r}: {error.strerror}.") from None
+        location = value.removeprefix("local-dir:")
+        if Path(location).expanduser().exists():
+            return value[: -len(location)] + str(Path(location).expanduser().absolute())
+    except (OSError, RuntimeError) as error:
+        raise InputError(f"Parameter {name} cannot be {value!r}: {getattr(error, 'strerror', error)}.") from None
     if name == "concept":
         raise InputError(_no_concept(value))
     return value

@@ -1,9 +1,11 @@
 """Execute one notebook aside, and put its report in place only when it is whole."""
 
 import datetime
+import html
 import json
 import logging
 import os
+import re
 import shutil
 import tempfile
 import time
@@ -18,6 +20,9 @@ from papermill.exceptions import PapermillExecutionError
 
 from helpers import files, publish_html
 from helpers.parameters import read_parameters
+
+PATHS = ("model", "scorer", "concept", "edits")
+"""Parameters that may be a folder or file of the user's."""
 
 log = logging.getLogger(__name__)
 
@@ -134,7 +139,10 @@ def check_results(path: Path) -> None:
 
 def finish(job: Job, executed: Path, *, seconds: float) -> None:
     """Note in the notebook how it came about, without paths of this machine; write its page."""
-    notebook = nbformat.read(executed, as_version=4)
+    found = executed.with_suffix(".json")
+    for path in (executed, found):
+        files.write_text(path, without_paths(path.read_text(encoding="utf-8"), job.values))
+    notebook, facts = nbformat.read(executed, as_version=4), json.loads(found.read_text(encoding="utf-8"))["provenance"]
     defaults = {name: parameter.default for name, parameter in read_parameters(notebook).items()}
     effective = defaults | job.values
     now = datetime.datetime.now(datetime.UTC)
@@ -144,12 +152,23 @@ def finish(job: Job, executed: Path, *, seconds: float) -> None:
     notebook.metadata["report"] = {
         "date": now.strftime("%Y-%m-%d %H:%M UTC"),
         "seconds": round(seconds, 1),
-        **{name: effective[name] for name in ("profile", "model", "concept") if name in effective},
+        **{name: facts.get(name) or effective[name] for name in ("profile", "model", "concept") if name in effective},
     }
     index = publish_html.index_path(job.out, profile=job.values["profile"])
     page = publish_html.render(notebook, index_href=publish_html.href(index, start=job.out))
     files.write_text(executed, nbformat.writes(notebook) + "\n")
     files.write_text(executed.with_suffix(".html"), page)
+
+
+def without_paths(text: str, values: dict[str, Any]) -> str:
+    """JSON text in which folders and files that were given to a notebook go by their name alone."""
+    for parameter in PATHS:
+        path = Path(values.get(parameter, "").removeprefix("local-dir:"))
+        if path.is_absolute():
+            parent, plain = str(path.parent / "x")[:-1], re.match(r"[\w .-]*", path.name)[0]
+            for written in {parent, html.escape(parent), parent.replace("\\", "\\\\")}:
+                text = text.replace(json.dumps(written + plain)[1:-1], json.dumps(plain)[1:-1])
+    return text
 
 
 def keep_failed(job: Job, executed: Path) -> Path:

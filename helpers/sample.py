@@ -40,7 +40,7 @@ def sample(
         indices: N image indices, which choose the initial latents.
         config: solver steps, guidance, batch size and seed.
         rows: [K, D] learned rows of S*, if a prompt has it.
-        on_batch: called with the number of images done so far, for progress.
+        on_batch: called with the number of images of each finished batch, for progress.
 
     Returns:
         [N, 3, S, S] uint8 on the CPU.
@@ -55,7 +55,7 @@ def sample(
         conditions = states[which[batch]]
         drawn = _denoise(pipeline, latents.to(states), conditions, states[-1:], config=config)
         images.append(_decode(pipeline, drawn)[: len(prompts) - start])
-        on_batch(start + len(images[-1]))
+        on_batch(len(images[-1]))
     return torch.cat(images)
 
 

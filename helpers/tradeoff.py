@@ -14,9 +14,10 @@ import pandas as pd
 import torch
 from diffusers import StableDiffusionPipeline
 from torch import Tensor
+from tqdm import tqdm
 
 from helpers import scores
-from helpers.config import SamplingConfig
+from helpers.config import BATCH_PROGRESS, SamplingConfig
 from helpers.models import Scorer
 from helpers.sample import sample
 from helpers.stats import Interval, jackknife
@@ -65,11 +66,12 @@ def measure(
     jobs = [(prompt, index) for prompt in prompts for index in range(count)]
     size = CHUNK_BATCHES * config.batch_size
     vectors, kept = [], []
-    for chunk in (jobs[start : start + size] for start in range(0, len(jobs), size)):
-        texts, indices = [prompt for prompt, _ in chunk], [index for _, index in chunk]
-        images = sample(pipeline, texts, indices=indices, config=config, rows=rows)
-        vectors.append(scores.embed_images(scorer, images))
-        kept.append(images[torch.tensor(indices) < keep])
+    with tqdm(total=len(jobs), desc="drawing", unit="image", **BATCH_PROGRESS) as bar:
+        for chunk in (jobs[start : start + size] for start in range(0, len(jobs), size)):
+            texts, indices = [prompt for prompt, _ in chunk], [index for _, index in chunk]
+            images = sample(pipeline, texts, indices=indices, config=config, rows=rows, on_batch=bar.update)
+            vectors.append(scores.embed_images(scorer, images))
+            kept.append(images[torch.tensor(indices) < keep])
     return Measured(
         prompts=tuple(prompts),
         vectors=torch.cat(vectors).unflatten(0, (len(prompts), count)),

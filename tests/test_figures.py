@@ -75,7 +75,7 @@ def test_every_condition_has_its_own_colour_and_marker():
 @pytest.mark.parametrize("zoom", [1, 3])
 def test_contact_sheet_keeps_every_pixel(pages, zoom):
     images = np.random.default_rng(0).integers(0, 255, (3, 8, 8, 3), np.uint8)
-    sheet = figures.contact_sheet(images, columns=2, row_labels=["a", "b"], column_labels=["x", "y"], zoom=zoom)
+    sheet = figures.contact_sheet(images, columns=2, row_labels=["a", "$\\foo$ b"], zoom=zoom)
     figures.show(sheet, caption="Three", alt="Noise")
     seen = picture(pages[0])
     first = images[0].repeat(zoom, axis=0).repeat(zoom, axis=1)

@@ -40,7 +40,10 @@ def good():
         code("import sys\nsys.stderr.write('a message\\n')\nprint(class_word)\nclass_word"),
         new_markdown_cell("## One claim\n\nAgain."),
         code("from helpers import files\nout = files.out_folder(out, profile=profile)"),
-        code("files.write_json(out / '00_good.json', {'results': {'steps': steps}, 'provenance': {}})"),
+        code(
+            "files.write_json(out / '00_good.json', {'results': {'steps': steps}, 'provenance': {'concept': concept}})"
+        ),
+        code("figures.say(f'{concept} and {concept!r}')"),
         code("files.write_text(out / '00_good' / 'note.txt', 'kept')"),
         code(answer),
     ]
@@ -69,8 +72,22 @@ def house(tmp_path_factory):
 @pytest.fixture(scope="module")
 def published(house):
     """Publish both notebooks once, with text that wants to be HTML, a format string and a shell word."""
-    out = house / "reports"
-    words = ["--profile", "smoke", "--class-word", EVIL, "-p", "out", str(out), "-p", "steps", "3"]
+    out, photos = house / "reports", house / 'my "photos" & more'
+    photos.mkdir()
+    words = [
+        "--profile",
+        "smoke",
+        "--class-word",
+        EVIL,
+        "--concept",
+        str(photos),
+        "-p",
+        "out",
+        str(out),
+        "-p",
+        "steps",
+        "3",
+    ]
     assert publish.main(words) == 1, "a failing notebook gives a non-zero exit"
     return out
 
@@ -93,8 +110,12 @@ def test_the_failing_notebook_keeps_its_error(published):
 
 
 def test_the_executed_notebook_names_no_path_of_this_machine(published, house):
-    assert str(house) not in (published / "00_good.ipynb").read_text()
-    assert str(house) not in (published / "00_good.html").read_text()
+    for suffix in ("ipynb", "html", "json"):
+        text = (published / f"00_good.{suffix}").read_text()
+        assert str(house) not in text and house.name not in text
+    assert json.loads((published / "00_good.json").read_text())["provenance"]["concept"] == 'my "photos" & more'
+    shown = page(published / "00_good.html").get_text()
+    assert """my "photos" & more and 'my "photos" & more'""" in shown
 
 
 def test_contents_lead_to_headings(published):
@@ -173,6 +194,16 @@ def test_relative_folders_are_found_from_where_the_notebook_runs(house, monkeypa
     monkeypatch.chdir(house)
     (job, _) = publish.plan(publish.select([]), {"profile": "smoke", "concept": "../" + house.name})
     assert job.values["concept"] == str(house / ".." / house.name)
+
+
+def test_paths_are_found_wherever_a_value_may_be_one(house, monkeypatch, tmp_path):
+    monkeypatch.chdir(house)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "mug").mkdir()
+    (job, _) = publish.plan(publish.select([]), {"concept": "~/mug", "scorer": "local-dir:notebooks"})
+    assert job.values["concept"] == str(tmp_path / "mug")
+    assert job.values["scorer"] == f"local-dir:{house / 'notebooks'}"
+    assert job.values["profile"] == "quick", "the default where none is given"
 
 
 def test_a_notebook_without_the_common_parameters_is_refused(house, tmp_path):

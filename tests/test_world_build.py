@@ -1,5 +1,6 @@
 """Training the chibi world: exact after interruptions, in formats that libraries load themselves."""
 
+import dataclasses
 import os
 import random
 import signal
@@ -18,7 +19,7 @@ from torch import nn
 from transformers import CLIPModel
 
 from helpers.files import ROOT, folder_aside, write_json
-from helpers.world.build import PRESETS, adopt, facts
+from helpers.world.build import PRESETS, exported
 from helpers.world.export import as_reloaded, save_clip, save_pipeline, text_tower
 from helpers.world.fit import fit, learning_rate_at
 from helpers.world.instruments import make_scorer, reader_loss, save_reader, save_scorer
@@ -44,7 +45,7 @@ def train_small(folder, *, stop_at=None):
         return (module(x) - x.sum(1, keepdim=True)).square().mean()
 
     settings = {"steps": 20, "learning_rate": 1e-2, "ema_decay": 0.9, "checkpoint_every": 3, "log_every": 5}
-    fitted = fit(name="small", module=module, loss=loss, folder=folder, **settings)
+    fitted = fit(name="small", module=module, loss=loss, path=folder / "small.checkpoint.safetensors", **settings)
     return {key: value.clone() for key, value in module.state_dict().items()}, fitted
 
 
@@ -127,20 +128,32 @@ def test_the_scorer_loads_in_open_clip(tmp_path):
 
 def test_exported_stages_are_taken_back_as_they_are(tmp_path):
     torch.manual_seed(0)
-    out, site = tmp_path / "out", Site(preset=PRESETS["tiny"], folder=tmp_path / "work", device=torch.device("cpu"))
+    out = tmp_path / "out"
     clip, scorer = as_reloaded(make_clip(make_tokenizer())), as_reloaded(make_scorer())
     vae, unet = as_reloaded(make_vae()), as_reloaded(make_unet("unet"))
     save_clip(out / "clip", clip, make_tokenizer())
     save_scorer(out / "scorer", scorer)
     save_pipeline(out / "pipeline", vae=vae, clip=clip, tokenizer=make_tokenizer(), unet=unet)
-    exported = {"vae": vae, "clip": clip, "scorer": scorer, "unet": unet}
-    write_json(out / "training.json", {"stages": {name: {"steps": 1} for name in exported}})
-    for name, model in exported.items():
-        adopt(site, name, out)
-        taken, expected = load_file(site.folder / f"{name}.safetensors"), model.state_dict()
-        assert taken.keys() == expected.keys(), name
-        assert all(torch.equal(taken[key].float(), expected[key].float()) for key in expected), name
-    assert facts(site.folder) == {name: {"steps": 1} for name in exported}
+    models = {"vae": vae, "clip": clip, "scorer": scorer, "unet": unet}
+    write_json(out / "training.json", {"stages": {name: {"steps": 1} for name in models}})
+    torch.manual_seed(1)
+    empty = {"vae": make_vae, "scorer": make_scorer, "unet": lambda: make_unet("unet")}
+    empty["clip"] = lambda: make_clip(make_tokenizer())
+    for name, model in models.items():
+        taken, facts = exported(out, name, empty[name])
+        expected = model.state_dict()
+        assert all(torch.equal(value, expected[key]) for key, value in taken.state_dict().items()), name
+        assert facts == {"steps": 1}
+
+
+def test_a_stage_starts_over_when_what_it_stands_on_changes(tmp_path):
+    site = Site(preset=PRESETS["tiny"], folder=tmp_path, device=torch.device("cpu"))
+    longer = dataclasses.replace(site, preset=dataclasses.replace(site.preset, unet=(24, 8)))
+    torch.manual_seed(0)
+    one, other = nn.Linear(2, 2), nn.Linear(2, 2)
+    files = [site.weights("unet", one), site.weights("unet", other), longer.weights("unet", one)]
+    assert len(set(files)) == 3 and site.weights("unet", one) == files[0]
+    assert longer.weights("vae") == site.weights("vae")
 
 
 def test_the_reader_is_saved_and_loaded(tmp_path):
@@ -179,14 +192,16 @@ def test_a_world_killed_three_times_ends_with_the_same_weights(tmp_path):
     began = time.monotonic()
     assert world(tmp_path / "undisturbed", tmp_path / "expected").wait() == 0
     whole = time.monotonic() - began
-    moments = random.Random(os.getpid())
+    moments, went_on = random.Random(os.getpid()), False
     for _ in range(3):
         running = world(tmp_path / "killed", tmp_path / "out")
         time.sleep(moments.uniform(0.1, 0.6) * whole)
         os.killpg(running.pid, signal.SIGKILL)
         running.wait()
+        went_on = went_on or any((tmp_path / "killed").rglob("[!.]*.checkpoint.safetensors"))
     assert world(tmp_path / "killed", tmp_path / "out").wait() == 0
     files = sorted(path.relative_to(tmp_path / "expected") for path in (tmp_path / "expected").rglob("*.safetensors"))
+    assert went_on, "no kill left a checkpoint behind"
     assert len(files) >= 6 and PRESETS["tiny"].unet[0] > 0
     for file in files:
         expected, found = load_file(tmp_path / "expected" / file), load_file(tmp_path / "out" / file)

@@ -5,19 +5,34 @@ import torch
 
 from helpers.files import write_json
 from helpers.world import eye, measures
+from helpers.world import scene as w
 from helpers.world.draw import draw
-from helpers.world.reader import COLOURLESS, Reader, read
+from helpers.world.reader import Reader, read
 
 
-def test_what_cannot_be_seen_is_not_asked():
+def test_abstentions_are_not_shown():
     torch.manual_seed(0)
-    scenes = measures.fresh_scenes(40)
-    readings = read(Reader().eval(), np.stack([draw(scene)[0] for scene in scenes]))
-    readings["count"] = np.array([0] * 20 + [1] * 20, object)
-    readings["art_style"] = np.array(["illustration", *COLOURLESS] * 20, object)
+    readings = read(Reader(width=8).eval(), np.stack([draw(scene)[0] for scene in measures.fresh_scenes(4)]))
+    readings["background"] = np.array(["moon", None, "moon", "moon"], object)
+    readings["x_0"] = np.array([[np.nan], [10.0], [32.0], [50.0]])
+    readings["hair_colour_0"][:] = [[np.nan] * 3, w.HAIR_COLOURS["pink"], w.HAIR_COLOURS["blue"], [np.nan] * 3]
     said = eye.readings_in_words(readings)
-    assert not any(factor in words for words in said[:20] for factor in eye.OF_A_FIGURE)
-    assert all("place" in words and ("hair_colour" in words) == (i % 2 == 0) for i, words in enumerate(said[20:]))
+    assert ["background" in words for words in said] == [True, False, True, True]
+    assert [words.get("place") for words in said] == [None, "left", "centre", "right"]
+    assert [words.get("hair_colour") for words in said] == [None, "pink", "blue", None]
+
+
+def test_nothing_is_read_of_a_character_that_is_not_there():
+    torch.manual_seed(0)
+    reader = Reader(width=8).eval()
+    last = reader.heads["count"][-1]
+    last.weight.data.zero_()
+    last.bias.data.copy_(torch.tensor([0.0, 9.0, 0.0]))  # one character, always
+    readings = read(reader, np.stack([draw(scene)[0] for scene in measures.fresh_scenes(4)]))
+    assert np.isnan(readings["x_1"]).all() and set(readings["garment_1"]) == {None}
+    last.bias.data.copy_(torch.tensor([9.0, 0.0, 0.0]))
+    readings = read(reader, np.stack([draw(scene)[0] for scene in measures.fresh_scenes(4)]))
+    assert np.isnan(readings["x_0"]).all() and set(readings["garment_0"]) == {None}
 
 
 def test_agreement_counts_what_was_not_corrected():
@@ -26,6 +41,8 @@ def test_agreement_counts_what_was_not_corrected():
     rows[4]["read"] = {"background": "moon"}
     found = eye.agreement({"pictures": rows})
     assert found["background"].n == 10 and found["background"].value == 1
+    rows[5]["seen"] = None  # nobody looked
+    assert eye.agreement({"pictures": rows})["background"].n == 9
     assert found["object"].n == 9 and found["object"].value == 8 / 9
 
 

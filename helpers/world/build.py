@@ -6,8 +6,10 @@ import argparse
 import dataclasses
 import json
 import logging
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any, TypeVar
 
 import torch
 from safetensors import safe_open
@@ -16,6 +18,8 @@ from torch import nn
 from transformers import CLIPModel
 
 from helpers.files import ROOT, write_json
+from helpers.models import CHIBI
+from helpers.world.card import write_card
 from helpers.world.export import as_reloaded, save_clip, save_pipeline, save_unet, text_tower
 from helpers.world.fit import Fitted, write_tensors
 from helpers.world.instruments import READER, make_scorer, save_reader, save_scorer, train_reader, train_scorer
@@ -26,6 +30,7 @@ from helpers.world.stages import Preset, Site, train_clip, train_unet, train_vae
 from helpers.world.vocabulary import make_tokenizer
 
 log = logging.getLogger(__name__)
+M = TypeVar("M", bound=nn.Module)
 STAGES = ("vae", "clip", "scorer", "unet", "reader", "unet_b")
 PRESETS = {
     "cpu": Preset(
@@ -46,23 +51,17 @@ PRESETS = {
         reader=(8000, 256),
         unet=(24_000, 512),
     ),
-    "tiny": Preset(training=2000, wide=2000, vae=(12, 8), clip=(12, 16), scorer=(12, 16), reader=(12, 8), unet=(12, 8)),
+    "tiny": Preset(
+        training=2000,
+        wide=2000,
+        vae=(12, 8),
+        clip=(12, 16),
+        scorer=(12, 16),
+        reader=(12, 8),
+        unet=(12, 8),
+        checkpoint_every=3,
+    ),
 }
-
-
-def finished(
-    site: Site, name: str, empty: Callable[[], nn.Module], train: Callable[[], tuple[nn.Module, Fitted]]
-) -> nn.Module:
-    """The stage's model, read if its weights are there, else trained and written; rounded as users will load it."""
-    path = site.folder / f"{name}.safetensors"
-    if path.exists():
-        model = empty()
-        model.load_state_dict(load_file(path))
-        log.info("%s: already trained, read from %s", name, path)
-    else:
-        model, fitted = train()
-        write_tensors(path, model.state_dict(), {"fitted": json.dumps(dataclasses.asdict(fitted))})
-    return as_reloaded(model.to(site.device))
 
 
 def build(
@@ -71,64 +70,74 @@ def build(
     device: str,
     out: Path,
     work: Path,
-    workers: int = 2,
+    workers: int,
     reuse: Sequence[str] = (),
     with_unet_b: bool = False,
 ) -> None:
     """Train every stage that is missing, in order, and export each as soon as it can be."""
     site = Site(preset=PRESETS[preset], folder=work / preset, device=torch.device(device))
-    tokenizer = make_tokenizer()
-    for name in reuse:
-        adopt(site, name, out)
+    tokenizer, facts = make_tokenizer(), {}
+
+    def stage(name: str, empty: Callable[[], M], train: Callable[[], tuple[M, Fitted]], *upstream: nn.Module) -> M:
+        if name in reuse:
+            model, facts[name] = exported(out, name, empty)
+        else:
+            model, facts[name] = finished(site.weights(name, *upstream), name, empty, train)
+        return as_reloaded(model.to(site.device))
+
+    def record() -> None:
+        write_json(out / "training.json", {"preset": preset, **dataclasses.asdict(site.preset), "stages": facts})
+
     render_all(folder=site.data, training=site.preset.training, wide=site.preset.wide, workers=workers)
-    vae = finished(site, "vae", make_vae, lambda: train_vae(site))
-    clip = finished(site, "clip", lambda: make_clip(tokenizer), lambda: train_clip(site))
+    vae = stage("vae", make_vae, lambda: train_vae(site))
+    clip = stage("clip", lambda: make_clip(tokenizer), lambda: train_clip(site))
     save_clip(out / "clip", clip, tokenizer)
-    scorer = finished(site, "scorer", make_scorer, lambda: train_scorer(site))
+    scorer = stage("scorer", make_scorer, lambda: train_scorer(site))
     save_scorer(out / "scorer", scorer)
     encoder = text_tower(clip).to(site.device).requires_grad_(False)
-    unet = finished(site, "unet", lambda: make_unet("unet"), lambda: train_unet(site, "unet", vae, encoder))
+    unet = stage("unet", lambda: make_unet("unet"), lambda: train_unet(site, "unet", vae, encoder), vae, encoder)
     save_pipeline(out / "pipeline", vae=vae, clip=clip, tokenizer=tokenizer, unet=unet)
-    record(site, preset, out)
-    reader = finished(site, "reader", lambda: Reader(**READER), lambda: train_reader(site, vae))
+    record()
+    reader = stage("reader", lambda: Reader(**READER), lambda: train_reader(site, vae), vae)
     save_reader(out / "reader", reader)
-    record(site, preset, out)
+    record()
     if with_unet_b:
-        unet_b = finished(site, "unet_b", lambda: make_unet("unet_b"), lambda: train_unet(site, "unet_b", vae, encoder))
-        save_unet(out / "unet_b", unet_b)
-        record(site, preset, out)
+        other = stage(
+            "unet_b", lambda: make_unet("unet_b"), lambda: train_unet(site, "unet_b", vae, encoder), vae, encoder
+        )
+        save_unet(out / "unet_b", other)
+        record()
 
 
-def adopt(site: Site, name: str, out: Path) -> None:
-    """Make an exported stage of `out` a finished stage of this site, with what is on record of its training.
+def finished(
+    path: Path, name: str, empty: Callable[[], M], train: Callable[[], tuple[M, Fitted]]
+) -> tuple[M, dict[str, Any]]:
+    """A stage's model and how it went: read if its weights are there, else trained and written."""
+    if not path.exists():
+        model, fitted = train()
+        write_tensors(path, model.state_dict(), {"fitted": json.dumps(dataclasses.asdict(fitted))})
+        return model, dataclasses.asdict(fitted)
+    log.info("%s: already trained, read from %s", name, path)
+    model = empty()
+    model.load_state_dict(load_file(path))
+    with safe_open(path, framework="pt") as file:
+        return model, json.loads(file.metadata()["fitted"])
 
-    Weights on disk are what later stages were trained on, so this is the same world, not another one.
+
+def exported(out: Path, name: str, empty: Callable[[], M]) -> tuple[M, dict[str, Any]]:
+    """A stage's model and how it went, as `build` exported it.
+
+    Later stages are trained on weights as they are on disk, so this is the same world, not another one.
     """
     folder = out / {"vae": "pipeline/vae", "unet": "pipeline/unet"}.get(name, name)
-    stages = json.loads((out / "training.json").read_text())["stages"]
+    model = empty()
     if name == "clip":  # transformers renames weights when it saves; let it undo that
-        weights = CLIPModel.from_pretrained(folder).state_dict()
+        model.load_state_dict(CLIPModel.from_pretrained(folder).state_dict())
     else:
         (file,) = folder.glob("*.safetensors")
-        weights = load_file(file)
-    write_tensors(site.folder / f"{name}.safetensors", weights, {"fitted": json.dumps(stages[name])})
+        model.load_state_dict(load_file(file))
     log.info("%s: taken from %s", name, folder)
-
-
-def record(site: Site, preset: str, out: Path) -> None:
-    """Write what was trained, on how much, and how it went."""
-    about = {"preset": preset, **dataclasses.asdict(site.preset), "stages": facts(site.folder)}
-    write_json(out / "training.json", about)
-
-
-def facts(folder: Path) -> dict[str, dict]:
-    """How each finished stage went, from the metadata of its weights."""
-    found = {}
-    for name in STAGES:
-        if (folder / f"{name}.safetensors").exists():
-            with safe_open(folder / f"{name}.safetensors", framework="pt") as file:
-                found[name] = json.loads(file.metadata()["fitted"])
-    return found
+    return model, json.loads((out / "training.json").read_text())["stages"][name]
 
 
 def main() -> None:
@@ -136,9 +145,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--preset", choices=PRESETS, default="cpu")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
-    parser.add_argument("--out", type=Path, default=ROOT / "data" / "chibi")
+    parser.add_argument("--out", type=Path, default=CHIBI)
     parser.add_argument("--work", type=Path, default=ROOT / "build" / "world", help="checkpoints and rendered pictures")
-    parser.add_argument("--workers", type=int, default=2, help="processes that draw")
+    parser.add_argument("--workers", type=int, default=os.cpu_count(), help="processes that draw")
     parser.add_argument(
         "--reuse", nargs="*", choices=STAGES, default=[], help="stages taken from --out instead of trained"
     )
@@ -154,6 +163,10 @@ def main() -> None:
         reuse=arguments.reuse,
         with_unet_b=arguments.unet_b,
     )
+    if arguments.out.resolve() == CHIBI:
+        write_card(device=arguments.device)
+    else:
+        log.info("no card: it is measured on data/chibi only")
 
 
 if __name__ == "__main__":

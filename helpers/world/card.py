@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import logging
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -82,13 +83,12 @@ def measure(*, device: str = "auto", scale: float = 1.0) -> dict:
 def generated_numbers(pipeline: StableDiffusionPipeline, reader: Reader, scale: float) -> dict:
     """What is measured on the pipeline's own pictures."""
     drawn = measures.drawer(pipeline)
-    numbers = {"follows": measures.follows(drawn, reader, per_value=max(2, round(32 * scale)), guidance=GUIDANCE)}
+    pictures = measures.followed(drawn, reader, per_value=max(2, round(32 * scale)), guidance=GUIDANCE)
+    numbers = {"follows": measures.follows(pictures)}
     log.info("follows: %s", rounded(numbers["follows"]))
     numbers["names_follow"] = measures.names_follow(drawn, reader, per_name=max(1, round(8 * scale)), guidance=GUIDANCE)
     log.info("names: %s", rounded(numbers["names_follow"]))
-    numbers["spread_tv"], numbers["spread_floor"] = measures.spread_tv(
-        drawn, reader, n=round(4096 * scale), guidance=1.0
-    )
+    numbers["spread_tv"] = measures.spread_tv(drawn, reader, n=round(4096 * scale), guidance=1.0)
     log.info("spread: %s", rounded(numbers["spread_tv"]))
     return numbers
 
@@ -98,21 +98,41 @@ def rounded(numbers: dict) -> dict:
     return {key: round(n.value, 3) if isinstance(n, Interval) else rounded(n) for key, n in numbers.items()}
 
 
+def bounds(name: str) -> dict[str, tuple[float, bool]]:
+    """For each part of a number its bound, and whether it is wanted at most (else at least); "" if it has no parts."""
+    target = TARGETS[name]
+    parts = target if isinstance(target, dict) else {"": target}
+    return {key: (bound, name == "spread_tv" or key in ("x_px", "pose_deg")) for key, bound in parts.items()}
+
+
+def parts_of(number: Interval | dict[str, Interval]) -> dict[str, Interval]:
+    """A number's parts by name, "" if it has none."""
+    return number if isinstance(number, dict) else {"": number}
+
+
 def missed(numbers: dict[str, Any]) -> dict[str, list[str]]:
-    """The bounds that measured numbers miss, in words, by the name of the number."""
+    """The bounds that measured values miss, in words, by the name of the number; intervals are not asked."""
     misses: dict[str, list[str]] = {}
     for name in TARGETS.keys() & numbers.keys():
-        target, found = TARGETS[name], numbers[name]
-        pairs = (
-            {key: (found[key], target[key]) for key in target} if isinstance(target, dict) else {name: (found, target)}
-        )
-        below = {key: name == "spread_tv" or key in ("x_px", "pose_deg") for key in pairs}
-        misses[name] = [
-            f"{key} is {number.value:.3f}, {'at most' if below[key] else 'at least'} {bound} was wanted"
-            for key, (number, bound) in pairs.items()
-            if (number.value > bound if below[key] else number.value < bound)
-        ]
+        misses[name] = []
+        for key, (bound, at_most) in bounds(name).items():
+            value = parts_of(numbers[name])[key].value
+            if value > bound if at_most else value < bound:
+                wanted = f"{'at most' if at_most else 'at least'} {bound} was wanted"
+                misses[name].append(f"{key or name} is {value:.3f}, {wanted}")
     return misses
+
+
+def verdict(name: str, number: Interval | dict[str, Interval]) -> str:
+    """Whether all bounds of a number are reached: "yes" if every interval lies on the good side of its bound, "no" if
+    one lies on the bad side, else "undecided"."""
+    sides = []
+    for key, (bound, at_most) in bounds(name).items():
+        part = parts_of(number)[key]
+        sides.append((part.high <= bound, part.low > bound) if at_most else (part.low >= bound, part.high < bound))
+    if any(bad for _, bad in sides):
+        return "no"
+    return "yes" if all(good for good, _ in sides) else "undecided"
 
 
 def model_card(card: dict) -> str:
@@ -127,13 +147,20 @@ def model_card(card: dict) -> str:
         "| number | value | 95% interval | n |",
         "|---|---|---|---|",
     ]
-    for name, entries in card["numbers"].items():
-        for key, n in ({"": entries} if "value" in entries else entries).items():
-            if isinstance(n, dict) and "value" in n:
-                lines.append(f"| {name} {key} | {n['value']:.3f} | {n['low']:.3f} to {n['high']:.3f} | {n['n']} |")
+    for name, n in flat(card["numbers"]):
+        lines.append(f"| {name} | {n['value']:.3f} | {n['low']:.3f} to {n['high']:.3f} | {n['n']} {n['unit']} |")
     misses = [f"- {name}: {line}" for name, found in card["missed"].items() for line in found]
     lines += ["", "Targets missed:" if misses else "All targets are met.", *misses]
     return "\n".join([*lines, ""])
+
+
+def flat(numbers: dict, prefix: str = "") -> Iterator[tuple[str, dict]]:
+    """The entries of nested numbers with their full names."""
+    for key, inner in numbers.items():
+        if "value" in inner:
+            yield prefix + key, inner
+        else:
+            yield from flat(inner, f"{prefix}{key} ")
 
 
 def sizes() -> dict[str, int]:

@@ -1,8 +1,8 @@
 """Does the reader read generated pictures as a person does? `python -m helpers.world.eye` draws what to check.
 
 It writes data/chibi/checked.json, 200 generated pictures with their readings, and sheets of them to look at.
-Whoever looks adds to a picture's "seen" what the reader got wrong: {"object": "star"}, or "unclear" where a person
-cannot tell. The model card counts the rest as agreement.
+Whoever looks puts into a picture's "seen" what the reader got wrong, {"object": "star"}, or {} if nothing; null is a
+picture nobody looked at. The model card counts the agreement over pictures that were looked at.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from helpers.models import CHIBI, load_pipeline, pipeline_fingerprint
 from helpers.stats import Interval
 from helpers.world import measures
 from helpers.world.captions import full_caption
-from helpers.world.reader import COLOURLESS, load_reader, read
+from helpers.world.reader import load_reader, read
 
 log = logging.getLogger(__name__)
 FACTORS = (
@@ -35,26 +35,23 @@ FACTORS = (
     "place",
     "pose",
 )
-OF_A_FIGURE = FACTORS[3:]
-COLOURS = ("hair_colour", "garment_colour")
 A_SHEET = 20
 
 
 def readings_in_words(readings: measures.Readings) -> list[dict[str, str]]:
-    """What the reader says of each picture, by factor; what it abstains from or cannot see is left out."""
+    """What the reader says of each picture, by factor, without what it abstains from."""
     slot_0 = {"hair_style": "hair_style_0", "garment": "garment_0"}
     read_as = {f: readings[slot_0[f]] if f in slot_0 else measures.read_factor(f, readings) for f in FACTORS}
-    said = []
-    for i, count in enumerate(readings["count"]):
-        hidden = set() if count else set(OF_A_FIGURE)
-        hidden |= set(COLOURS) if readings["art_style"][i] in COLOURLESS else set()
-        said.append({f: str(read_as[f][i]) for f in FACTORS if f not in hidden and read_as[f][i] is not None})
-    return said
+    return [
+        {factor: str(values[i]) for factor, values in read_as.items() if values[i] is not None}
+        for i in range(len(readings["count"]))
+    ]
 
 
 def agreement(checked: dict[str, Any]) -> dict[str, Interval]:
-    """Share of readings, by factor, that whoever looked did not correct."""
-    rows = [(factor, factor not in one["seen"]) for one in checked["pictures"] for factor in one["read"]]
+    """Share of readings, by factor, that whoever looked did not correct; abstentions are no readings."""
+    looked_at = [one for one in checked["pictures"] if one["seen"] is not None]
+    rows = [(factor, factor not in one["seen"]) for one in looked_at for factor in one["read"]]
     return {f: measures.share(np.array([right for factor, right in rows if factor == f])) for f in FACTORS}
 
 
@@ -89,6 +86,8 @@ def main() -> None:
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     pipeline = load_pipeline("chibi", device="cpu")
+    if load_checked(pipeline_fingerprint(pipeline)):
+        raise SystemExit(f"{CHIBI / 'checked.json'} holds somebody's check of these weights: move it away first.")
     prompts = [full_caption(scene) for scene in measures.fresh_scenes(arguments.count)]
     pictures = measures.drawer(pipeline)(prompts, arguments.guidance)
     said = readings_in_words(read(load_reader(CHIBI / "reader"), pictures))
@@ -96,7 +95,7 @@ def main() -> None:
     for first in range(0, len(prompts), A_SHEET):
         chosen = slice(first, first + A_SHEET)
         save_sheet(arguments.sheets / f"{first:03d}.png", pictures[chosen], said[chosen], first)
-    rows = [{"prompt": p, "read": s, "seen": {}} for p, s in zip(prompts, said, strict=True)]
+    rows = [{"prompt": p, "read": s, "seen": None} for p, s in zip(prompts, said, strict=True)]
     about = {"pipeline": pipeline_fingerprint(pipeline), "guidance": arguments.guidance, "checked_by": ""}
     write_json(CHIBI / "checked.json", about | {"pictures": rows})
     log.info("Look at %s, correct data/chibi/checked.json, and put who looked into its checked_by.", arguments.sheets)

@@ -52,7 +52,7 @@ def fit(
     loss: Callable[[int], Tensor],
     steps: int,
     learning_rate: float,
-    folder: Path,
+    path: Path,
     ema_decay: float = 0.0,
     weight_decay: float = 0.0,
     checkpoint_every: int = 200,
@@ -60,9 +60,8 @@ def fit(
 ) -> Fitted:
     """Train `module` in place for `steps` of AdamW on `loss(step)`; with `ema_decay` it ends with the averaged weights.
 
-    Goes on from `folder/<name>.checkpoint.safetensors` if there is one.
+    Goes on from the checkpoint at `path` if there is one.
     """
-    path = folder / f"{name}.checkpoint.safetensors"
     parameters = {key: p for key, p in module.named_parameters() if p.requires_grad}
     optimizer = torch.optim.AdamW(
         parameters.values(), lr=learning_rate, betas=(0.9, 0.99), weight_decay=weight_decay, fused=True

@@ -48,12 +48,11 @@ def train_reader(site: Site, vae: AutoencoderKL) -> tuple[Reader, Fitted]:
         return reader_loss(out, {key: value[rows].to(site.device) for key, value in truth.items()}, seen)
 
     fitted = fit(
-        name="reader",
+        **site.checkpoint("reader", vae),
         module=reader,
         loss=loss,
         steps=steps,
         learning_rate=2e-3,
-        folder=site.folder,
         weight_decay=0.01,
         ema_decay=0.995,
     )
@@ -138,7 +137,7 @@ def train_scorer(site: Site) -> tuple[nn.Module, Fitted]:
         return contrastive(scale * text.float() @ image.float().T)
 
     fitted = fit(
-        name="scorer", module=scorer, loss=loss, steps=steps, learning_rate=1e-3, folder=site.folder, weight_decay=0.05
+        **site.checkpoint("scorer"), module=scorer, loss=loss, steps=steps, learning_rate=1e-3, weight_decay=0.05
     )
     return scorer, fitted
 

@@ -6,15 +6,17 @@ import itertools
 from collections.abc import Callable
 
 import numpy as np
+import pandas as pd
 import torch
 from diffusers import StableDiffusionPipeline
 from scipy.stats import binomtest
+from tqdm import tqdm
 
-from helpers.config import SamplingConfig
+from helpers.config import BATCH_PROGRESS, SamplingConfig
 from helpers.models import Scorer
 from helpers.sample import sample
 from helpers.scores import embed_images, embed_texts
-from helpers.stats import Interval
+from helpers.stats import Interval, jackknife
 from helpers.world import scene as w
 from helpers.world.captions import BACKGROUND_PHRASES, PLACE_PHRASES, STYLE_OPENINGS, full_caption, shown
 from helpers.world.draw import draw
@@ -36,7 +38,8 @@ def share(right: np.ndarray) -> Interval:
 
 
 def mean(values: np.ndarray) -> Interval:
-    """Mean with a normal interval."""
+    """Mean with a normal interval; abstentions (NaN) are left out, and n says how many remain."""
+    values = values[~np.isnan(values)]
     middle, half_width = float(np.mean(values)), 1.96 * float(np.std(values, ddof=1)) / len(values) ** 0.5
     return Interval(value=middle, low=middle - half_width, high=middle + half_width, n=len(values), unit=UNIT)
 
@@ -47,15 +50,18 @@ def fresh_scenes(n: int) -> list[w.Scene]:
 
 
 def colour_names(colours: np.ndarray, palette: dict[str, w.RGB]) -> np.ndarray:
-    """Nearest palette name of each colour [n, 3]."""
+    """Nearest palette name of each colour [n, 3]; None for an abstention."""
     distances = np.linalg.norm(colours[:, None, :] - np.array(list(palette.values()), float), axis=2)
-    return np.array(list(palette), object)[distances.argmin(1)]
+    return np.where(np.isnan(colours).any(1), None, np.array(list(palette), object)[distances.argmin(1)])
 
 
 def reader_numbers(scenes: list[w.Scene], readings: Readings) -> dict[str, dict[str, Interval]]:
     """Accuracy of classes and nearest colours, and errors of places, poses and eyes, on pictures of known scenes.
 
-    An abstention counts as wrong. The figure meant is the only or the left one; colours only on colour styles."""
+    The figure meant is the only or the left one. Colours only on colour styles, and only colours that have a name;
+    eye colours of both eyes, whatever their shape. An abstention counts as wrong; errors in pixels and degrees are
+    over what was read, "read" says of how many figures that was.
+    """
     left = [min(scene.figures, key=lambda f: f.x) if scene.figures else None for scene in scenes]
     people = np.array([figure is not None for figure in left])
     coloured = np.array([scene.art_style not in COLOURLESS for scene in scenes]) & people
@@ -72,20 +78,26 @@ def reader_numbers(scenes: list[w.Scene], readings: Readings) -> dict[str, dict[
     named = np.array([distance < 45 for _, distance in hair])
     truth = np.array([name for name, _ in hair], object)
     accuracy["hair_colour"] = share((colour_names(readings["hair_colour_0"][coloured], w.HAIR_COLOURS) == truth)[named])
-    eyes = [w.nearest(f.character.eye_left, w.EYE_COLOURS) for f in in_colour]
-    seen = np.array(
-        [distance < 45 and f.character.eye_shape == "round" for f, (_, distance) in zip(in_colour, eyes, strict=True)]
-    )
-    eye_names = np.array([name for name, _ in eyes], object)
     x, pose = np.array([f.x for f in figures]), np.array([f.pose for f in figures])
+    x_error = np.abs(readings["x_0"][people, 0] - x)
     error = {
-        "x_px": mean(np.abs(readings["x_0"][people, 0] - x)),
+        "x_px": mean(x_error),
         "pose_deg": mean(np.abs(readings["pose_0"][people] - pose).mean(1)),
-        "eye_colour_accuracy": share(
-            (colour_names(readings["eye_left_0"][coloured], w.EYE_COLOURS) == eye_names)[seen]
-        ),
+        "read": share(~np.isnan(x_error)),
+        "eye_colour_accuracy": share(eyes_right(readings, coloured, in_colour)),
     }
     return {"accuracy": accuracy, "error": error}
+
+
+def eyes_right(readings: Readings, coloured: np.ndarray, figures: list[w.Figure]) -> np.ndarray:
+    """Whether the nearest name of each eye's colour is right, left eyes then right eyes; eyes without a named colour
+    are left out. `coloured` [n] says which pictures show the figures."""
+    right = []
+    for side in ("left", "right"):
+        named = [w.nearest(getattr(f.character, f"eye_{side}"), w.EYE_COLOURS) for f in figures]
+        read_as = colour_names(readings[f"eye_{side}_0"][coloured], w.EYE_COLOURS)
+        right += [said == name for said, (name, distance) in zip(read_as, named, strict=True) if distance < 45]
+    return np.array(right)
 
 
 def psnr(pictures: np.ndarray, others: np.ndarray) -> Interval:
@@ -112,17 +124,22 @@ def follow_prompts(per_value: int) -> dict[str, list[tuple[str, str]]]:
 
 
 def read_factor(factor: str, readings: Readings) -> np.ndarray:
-    """The value of a factor as prompts name it, read from each picture."""
+    """The value of a factor as prompts name it, read from each picture; None for an abstention."""
     if factor == "hair_colour":
         return colour_names(readings["hair_colour_0"], w.HAIR_COLOURS)
     if factor == "garment_colour":
         return colour_names(readings["garment_colour_0"], w.COLOURS)
     if factor == "place":
-        return np.array([w.place_of(x) for x in readings["x_0"][:, 0]], object)
+        return np.array([None if np.isnan(x) else w.place_of(x) for x in readings["x_0"][:, 0]], object)
     if factor == "pose":
-        poses = [w.nearest_pose(tuple(pose)) for pose in readings["pose_0"]]
-        return np.array([name if distance < 40 else "unusual" for name, distance in poses], object)
+        return np.array([None if np.isnan(pose).any() else pose_name(pose) for pose in readings["pose_0"]], object)
     return readings[factor]
+
+
+def pose_name(pose: np.ndarray) -> str:
+    """The usual pose whose angles are all within 40 degrees, or "unusual"."""
+    name, distance = w.nearest_pose(tuple(pose))
+    return name if distance < 40 else "unusual"
 
 
 Draw = Callable[[list[str], float], np.ndarray]
@@ -133,54 +150,78 @@ def drawer(pipeline: StableDiffusionPipeline, *, steps: int = 20, batch_size: in
 
     def pictures(prompts: list[str], guidance: float) -> np.ndarray:
         config = SamplingConfig(steps=steps, guidance_scale=guidance, batch_size=batch_size, seed=seed)
-        return sample(pipeline, prompts, indices=range(len(prompts)), config=config).permute(0, 2, 3, 1).numpy()
+        with tqdm(total=len(prompts), desc="drawing", unit="image", **BATCH_PROGRESS) as bar:
+            images = sample(pipeline, prompts, indices=range(len(prompts)), config=config, on_batch=bar.update)
+        return images.permute(0, 2, 3, 1).numpy()
 
     return pictures
 
 
-def follows(drawn: Draw, reader: Reader, *, per_value: int, guidance: float) -> dict[str, Interval]:
-    """How often a picture shows what its prompt asks for, by factor; one figure read, the left one of two."""
-    numbers = {}
+def followed(drawn: Draw, reader: Reader, *, per_value: int, guidance: float) -> pd.DataFrame:
+    """Whether each picture shows what its prompt asks for: columns factor, value and right; of two figures the left
+    one is read."""
+    parts = []
     for factor, pairs in follow_prompts(per_value).items():
         readings = read(reader, drawn([prompt for prompt, _ in pairs], guidance))
-        numbers[factor] = share(read_factor(factor, readings) == np.array([value for _, value in pairs], object))
-    return numbers
+        values = np.array([value for _, value in pairs], object)
+        parts.append(
+            pd.DataFrame({"factor": factor, "value": values, "right": read_factor(factor, readings) == values})
+        )
+    return pd.concat(parts, ignore_index=True)
+
+
+def follows(pictures: pd.DataFrame) -> dict[str, Interval]:
+    """Share of pictures that show what was asked for, by factor."""
+    return {factor: share(rows.to_numpy()) for factor, rows in pictures.groupby("factor", sort=False)["right"]}
 
 
 def names_follow(drawn: Draw, reader: Reader, *, per_name: int, guidance: float) -> dict[str, Interval]:
-    """How often a name alone draws its character: hair and eyes within an RGB distance of NEAR, garment, emblem."""
+    """How often a name alone draws its character: hair and eyes within an RGB distance of NEAR, garment, emblem.
+
+    Intervals are over names, since a name that was not learned fails in all its pictures. Emblems only of names
+    that have one.
+    """
     people = [named_characters()[name] for name in NAMES for _ in range(per_name)]
     readings = read(reader, drawn([f"an anime illustration of {c.name}" for c in people], guidance))
 
     def near(key: str, attribute: str) -> np.ndarray:
         return np.linalg.norm(readings[key] - np.array([getattr(c, attribute) for c in people], float), axis=1) <= NEAR
 
+    def same(factor: str) -> np.ndarray:
+        return readings[f"{factor}_0"] == np.array([getattr(c, factor) for c in people], object)
+
+    def over_names(right: np.ndarray) -> Interval:
+        shares = right.reshape(-1, per_name).mean(1)
+        return jackknife(lambda chosen: float(shares[chosen].mean()), n=len(shares), unit="names")
+
+    wears_emblem = np.array([c.emblem != "none" for c in people])
     return {
-        "hair": share(
-            near("hair_colour_0", "hair_colour")
-            & (readings["hair_style_0"] == np.array([c.hair_style for c in people], object))
-        ),
-        "eyes": share(near("eye_left_0", "eye_left") & near("eye_right_0", "eye_right")),
-        "garment": share(readings["garment_0"] == np.array([c.garment for c in people], object)),
-        "emblem": share(readings["emblem_0"] == np.array([c.emblem for c in people], object)),
+        "hair": over_names(near("hair_colour_0", "hair_colour") & same("hair_style")),
+        "eyes": over_names(near("eye_left_0", "eye_left") & near("eye_right_0", "eye_right")),
+        "garment": over_names(same("garment")),
+        "emblem": over_names(same("emblem")[wears_emblem]),
     }
 
 
-def spread_tv(drawn: Draw, reader: Reader, *, n: int, guidance: float) -> tuple[dict[str, Interval], dict[str, float]]:
-    """Total variation between pictures of "an anime illustration of a character" and the training prior.
+def spread_tv(drawn: Draw, reader: Reader, *, n: int, guidance: float, prior: int = 4096) -> dict[str, Interval]:
+    """Total variation between n pictures of "an anime illustration of a character" and the training prior.
 
-    The prior is that of illustrations of nameless characters; both sides are read by the reader. Intervals
-    resample pictures. The second dict is the floor: what a sample of the prior itself would score.
+    The prior is that of illustrations of nameless characters, `prior` drawings of it; both sides are read by the
+    reader. The value is too high in small samples (even a perfect model does not score 0), so the interval is the
+    basic bootstrap of both samples, which takes that off, stretched to hold the value.
     """
-    drawn_readings = read(reader, drawn(["an anime illustration of a character"] * n, guidance))
-    readings = read(reader, np.stack([draw(scene)[0] for scene in prior_scenes(n)]))
-    g, distances, floors = w.rng(0, "spread"), {}, {}
+    generated = read(reader, drawn(["an anime illustration of a character"] * n, guidance))
+    real = read(reader, np.stack([draw(scene)[0] for scene in prior_scenes(prior)]))
+    g, distances = w.rng(0, "spread"), {}
     for factor in ("place", "pose", "hair_colour", "background"):
-        a, b = (read_factor(factor, r).astype(str) for r in (drawn_readings, readings))
-        low, high = np.quantile([total_variation(g.choice(a, n), b) for _ in range(200)], [0.025, 0.975])
-        floors[factor] = float(np.mean([total_variation(g.choice(b, n), b) for _ in range(50)]))
-        distances[factor] = Interval(value=total_variation(a, b), low=float(low), high=float(high), n=n, unit=UNIT)
-    return distances, floors
+        a, b = (read_factor(factor, readings).astype(str) for readings in (generated, real))
+        value = total_variation(a, b)
+        again = [total_variation(g.choice(a, len(a)), g.choice(b, len(b))) for _ in range(300)]
+        low, high = 2 * value - np.quantile(again, [0.975, 0.025])
+        distances[factor] = Interval(
+            value=value, low=max(0.0, min(low, value)), high=max(float(high), value), n=n, unit=UNIT
+        )
+    return distances
 
 
 def prior_scenes(n: int) -> list[w.Scene]:

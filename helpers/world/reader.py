@@ -46,7 +46,8 @@ SLOT_NUMBERS = {
 }
 UNITS = {"pose": 90.0, "x": 64.0, "lift": 16.0, "scale": 1.0}  # a number's unit in the network; colours: 255
 COLOURLESS = ("sketch",)
-CONFIDENT = 0.6  # a class read with less probability than this is an abstention
+CONFIDENT = 0.6  # a class, or that there is a character, read with less probability than this is an abstention
+UNSURE = {"pose": 30.0, "x": 6.0, "lift": 6.0, "scale": 0.2}  # expected error of a number that is one; colours: 40
 
 
 class Reader(nn.Module):
@@ -145,8 +146,9 @@ def read(reader: Reader, pictures: np.ndarray, batch: int = 256) -> dict[str, np
     """Readings of uint8 pictures [n, 64, 64, 3], one array a name.
 
     Classes: "hair_style_0" (object array; None where the reader abstains) and "hair_style_0_confidence".
-    Numbers: "hair_colour_0" [n, 3] in natural units (RGB 0 to 255, degrees, pixels) and "..._deviation" [n, 3],
-    the expected absolute error. "mask": foreground probability of each slot [n, 2, 64, 64], float32.
+    Numbers: "hair_colour_0" [n, 3] in natural units (RGB 0 to 255, degrees, pixels; NaN where the reader abstains)
+    and "..._deviation" [n, 3], the expected absolute error. "mask": foreground probability of each slot
+    [n, 2, 64, 64], float32. Of a character that is not there nothing is read, and no colours of a colourless style.
     """
     device = next(reader.parameters()).device
     parts = []
@@ -162,16 +164,22 @@ def read(reader: Reader, pictures: np.ndarray, batch: int = 256) -> dict[str, np
     classes = PICTURE_CLASSES | {
         f"{name}_{slot}": values for slot in range(SLOTS) for name, values in SLOT_CLASSES.items()
     }
+    there = {slot: (raw["count"].softmax(-1)[:, slot + 1 :].sum(-1) >= CONFIDENT).numpy() for slot in range(SLOTS)}
     for name, values in classes.items():
         confidence, index = raw[name].softmax(-1).max(-1)
         readings[f"{name}_confidence"] = confidence.numpy()
         named = np.array(values, object)[index.numpy()]
-        readings[name] = np.where(confidence.numpy() >= CONFIDENT, named, None)
+        seen = True if name in PICTURE_CLASSES else there[int(name[-1])]
+        readings[name] = np.where((confidence.numpy() >= CONFIDENT) & seen, named, None)
     for slot in range(SLOTS):
         for name, n in SLOT_NUMBERS.items():
             values = raw[f"{name}_{slot}"].numpy() * UNITS.get(name, 255.0)
-            readings[f"{name}_{slot}"] = values[:, :n]
-            readings[f"{name}_{slot}_deviation"] = np.exp(raw[f"{name}_{slot}"].numpy()[:, n:]) * UNITS.get(name, 255.0)
+            deviation = np.exp(values[:, n:] / UNITS.get(name, 255.0)) * UNITS.get(name, 255.0)
+            seen = there[slot] & (deviation.mean(1) <= UNSURE.get(name, 40.0))
+            if name not in UNITS:
+                seen &= ~np.isin(readings["art_style"].astype(str), COLOURLESS)
+            readings[f"{name}_{slot}"] = np.where(seen[:, None], values[:, :n], np.nan)
+            readings[f"{name}_{slot}_deviation"] = deviation
     return readings
 
 

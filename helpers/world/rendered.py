@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import hashlib
 import logging
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
@@ -20,6 +22,17 @@ from helpers.world.vocabulary import make_tokenizer
 log = logging.getLogger(__name__)
 SHARD = 2000  # pictures a file
 CAPTIONS = 6  # captions written for each picture
+
+
+@functools.cache
+def drawings_hash() -> str:
+    """Hash of what this code draws and says: a few pictures, masks and captions of each kind."""
+    digest = hashlib.sha256()
+    for i in range(24):
+        for scene in (training_scene(i), wide_scene(i)):
+            digest.update(b"".join(array.tobytes() for array in draw(scene)))
+        digest.update(caption(training_scene(i), rng(0, "caption", i)).encode())
+    return digest.hexdigest()[:12]
 
 
 def render_all(*, folder: Path, training: int, wide: int, workers: int) -> None:

@@ -15,9 +15,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from transformers import CLIPModel, CLIPTextModel
 
+from helpers.config import content_hash, tensor_hash
 from helpers.world.fit import Fitted, fit
 from helpers.world.networks import make_clip, make_scheduler, make_unet, make_vae, normalise_latents
-from helpers.world.rendered import CAPTIONS, load
+from helpers.world.rendered import CAPTIONS, drawings_hash, load
 from helpers.world.scene import rng
 from helpers.world.vocabulary import make_tokenizer
 
@@ -37,6 +38,7 @@ class Preset:
     reader: tuple[int, int]
     unet: tuple[int, int]
     seed: int = 0
+    checkpoint_every: int = 200  # steps
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -49,8 +51,20 @@ class Site:
 
     @property
     def data(self) -> Path:
-        """Folder of the rendered training sets."""
-        return self.folder / "data"
+        """Folder of the rendered training sets, another one as soon as drawings or captions change."""
+        return self.folder / f"data-{drawings_hash()}"
+
+    def weights(self, name: str, *upstream: nn.Module) -> Path:
+        """File of a stage's weights, another one as soon as its settings, data or the models it stands on change."""
+        settings = getattr(self.preset, name.removesuffix("_b")), self.preset.seed, self.preset.training
+        stands_on = [tensor_hash(model.state_dict().items()) for model in upstream]
+        key = content_hash(*settings, self.preset.wide, self.data.name, *stands_on)
+        return self.folder / f"{name}-{key}.safetensors"
+
+    def checkpoint(self, name: str, *upstream: nn.Module) -> dict[str, object]:
+        """What `fit` needs to go on where a stage was stopped."""
+        path = self.weights(name, *upstream).with_suffix(".checkpoint.safetensors")
+        return {"name": name, "path": path, "checkpoint_every": self.preset.checkpoint_every}
 
     def generator(self, stream: str, step: int) -> torch.Generator:
         """A CPU generator for one step of one stream, so that results repeat across devices."""
@@ -110,9 +124,7 @@ def train_vae(site: Site) -> tuple[AutoencoderKL, Fitted]:
         error = (decoded - x).square() + 0.1 * (decoded - x).abs()
         return (weights * error).sum() / weights.sum() / 3 + 2e-4 * kl
 
-    fitted = fit(
-        name="vae", module=vae, loss=loss, steps=steps, learning_rate=2e-3, folder=site.folder, ema_decay=0.995
-    )
+    fitted = fit(**site.checkpoint("vae"), module=vae, loss=loss, steps=steps, learning_rate=2e-3, ema_decay=0.995)
     means = torch.cat([encode(site, vae, pictures["training"][i : i + 200])[0] for i in range(0, 2000, 200)])
     normalise_latents(vae, means.mean((0, 2, 3)), means.std((0, 2, 3)))
     return vae, fitted
@@ -142,9 +154,7 @@ def train_clip(site: Site) -> tuple[CLIPModel, Fitted]:
             out = clip(pixel_values=to_input(site, pictures[rows]), input_ids=ids.to(site.device))
         return contrastive(out.logits_per_text.float())
 
-    fitted = fit(
-        name="clip", module=clip, loss=loss, steps=steps, learning_rate=1e-3, folder=site.folder, weight_decay=0.05
-    )
+    fitted = fit(**site.checkpoint("clip"), module=clip, loss=loss, steps=steps, learning_rate=1e-3, weight_decay=0.05)
     return clip, fitted
 
 
@@ -204,7 +214,12 @@ def train_unet(
         return (weights[timesteps] * error).mean()
 
     fitted = fit(
-        name=name, module=unet, loss=loss, steps=steps, learning_rate=1e-3, folder=site.folder, ema_decay=0.999
+        **site.checkpoint(name, vae, text_encoder),
+        module=unet,
+        loss=loss,
+        steps=steps,
+        learning_rate=1e-3,
+        ema_decay=0.999,
     )
     return unet, fitted
 
