@@ -73,7 +73,7 @@ def _read_line(node: ast.stmt, line: str) -> Parameter:
     name, kind = node.target.id, ast.unparse(node.annotation)
     if kind.removeprefix("list[").removesuffix("]") not in KINDS:
         raise InputError(f"Parameter {name} is a {kind}: use str, int, float, bool or a list of these.")
-    comment = line[node.end_col_offset :].strip().removeprefix("#").strip()
+    comment = line.encode()[node.end_col_offset :].decode().strip().removeprefix("#").strip()  # ast counts bytes
     text, bracket, rule = re.fullmatch(r"(.*?)\s*(\[(.*)\])?", comment).groups()
     if bracket and name in COMMON_RULES:
         raise InputError(f"Parameter {name} has a rule of its own: take {bracket} away, it is common to all.")

@@ -103,3 +103,8 @@ def test_devices(device):
 def test_cells_that_are_no_parameters(line):
     with pytest.raises(InputError, match=r"parameters cell|Parameter"):
         parameters.read_parameters(notebook(line))
+
+
+def test_a_default_with_an_umlaut_keeps_its_comment():
+    found = parameters.read_parameters(notebook('word: str = "Mädchen"  # what it is [not empty]'))
+    assert (found["word"].comment, found["word"].rule) == ("what it is", "not empty")

@@ -18,6 +18,7 @@ from safetensors.torch import load_file
 from torch import nn
 from transformers import CLIPModel
 
+from helpers.config import InputError
 from helpers.files import ROOT, folder_aside, write_json
 from helpers.world.build import PRESETS, exported
 from helpers.world.export import as_reloaded, save_clip, save_pipeline, text_tower
@@ -159,7 +160,7 @@ def test_a_stage_starts_over_when_what_it_stands_on_changes(tmp_path):
 def test_the_reader_is_saved_and_loaded(tmp_path):
     save_reader(tmp_path / "reader", Reader())
     load_reader(tmp_path / "reader")
-    with pytest.raises(FileNotFoundError, match="make world"):
+    with pytest.raises(InputError, match="make world"):
         load_reader(tmp_path)
 
 

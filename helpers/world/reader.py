@@ -15,6 +15,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from helpers.config import InputError
 from helpers.world import scene as w
 from helpers.world.scene import Scene
 
@@ -186,9 +187,10 @@ def read(reader: Reader, pictures: np.ndarray, batch: int = 256) -> dict[str, np
 def load_reader(folder: Path, device: str = "cpu") -> Reader:
     """The reader saved in `folder` (config.json, model.safetensors).
 
-    Raises FileNotFoundError with one sentence if it is not there."""
+    Raises InputError if it is not there.
+    """
     if not (folder / "model.safetensors").exists():
-        raise FileNotFoundError(f"No reader in {folder}: run `make world`, or check out data/chibi.")
+        raise InputError(f"no reader in {folder}: run `make world`, or check out data/chibi.")
     reader = Reader(**json.loads((folder / "config.json").read_text()))
     reader.load_state_dict({key: value.float() for key, value in load_file(folder / "model.safetensors").items()})
     return reader.to(device).eval().requires_grad_(False)
