@@ -6,7 +6,6 @@ is an InputError of one sentence, with the library's own error chained behind it
 
 from __future__ import annotations
 
-import json
 import logging
 import re
 from collections.abc import Callable
@@ -134,8 +133,9 @@ def pipeline_fingerprint(pipeline: StableDiffusionPipeline) -> str:
     """Hash of a pipeline's weights, vocabulary and noise schedule; of the pipeline as loaded, without adapters."""
     modules = {"vae": pipeline.vae, "text_encoder": pipeline.text_encoder, "unet": pipeline.unet}
     weights = {name: tensor_hash(module.state_dict().items()) for name, module in modules.items()}
-    schedule = {key: value for key, value in pipeline.scheduler.config.items() if not key.startswith("_")}
-    return content_hash(weights, pipeline.tokenizer.get_vocab(), json.loads(json.dumps(schedule, default=str)))
+    # as text, since a solver's settings may be infinite and JSON has no such number
+    schedule = {key: str(value) for key, value in pipeline.scheduler.config.items() if not key.startswith("_")}
+    return content_hash(weights, pipeline.tokenizer.get_vocab(), schedule)
 
 
 def image_size(pipeline: StableDiffusionPipeline) -> int:

@@ -15,6 +15,7 @@ from helpers.world import card
 from helpers.world.draw import draw
 from helpers.world.measures import fresh_scenes
 
+with_card = pytest.mark.skipif(not (CHIBI / "card.json").exists(), reason="run `python -m helpers.world.card`")
 PLAIN = """
 import sys, torch, open_clip
 from diffusers import StableDiffusionPipeline
@@ -58,14 +59,17 @@ def test_the_word_is_at_index_five():
     assert ids[5] == tokenizer("character").input_ids[1] and len(ids) == 7
 
 
+@with_card
 @pytest.mark.parametrize("name", card.TARGETS)
 def test_the_card_has_every_number(name):
     found, target = json.loads((CHIBI / "card.json").read_text())["numbers"][name], card.TARGETS[name]
+    enough = 20 if name == "names_follow" else 200  # there are fewer names than pictures
     for key in target if isinstance(target, dict) else [None]:
         number = found if key is None else found[key]
-        assert number["low"] <= number["value"] <= number["high"] and number["n"] >= 200
+        assert number["low"] <= number["value"] <= number["high"] and number["n"] >= enough
 
 
+@with_card
 def test_the_card_was_measured_on_these_weights():
     about = json.loads((CHIBI / "card.json").read_text())
     assert about["bytes"] == card.sizes()

@@ -7,6 +7,7 @@ import shutil
 import pytest
 import tiny
 import torch
+from diffusers import DPMSolverMultistepScheduler
 
 from helpers import models
 from helpers.config import InputError
@@ -32,6 +33,13 @@ def test_pipeline_is_frozen_and_keeps_its_fingerprint(pipeline_folder):
     assert models.pipeline_fingerprint(loaded) == models.pipeline_fingerprint(tiny.pipeline())
     loaded.unet.conv_in.bias += 1
     assert models.pipeline_fingerprint(loaded) != models.pipeline_fingerprint(tiny.pipeline())
+
+
+def test_a_solver_with_infinite_settings_has_a_fingerprint():
+    one = tiny.pipeline()
+    one.scheduler = DPMSolverMultistepScheduler.from_config(one.scheduler.config)
+    assert one.scheduler.config.lambda_min_clipped == -float("inf")
+    assert models.pipeline_fingerprint(one) != models.pipeline_fingerprint(tiny.pipeline())
 
 
 def test_fingerprint_covers_the_schedule():
