@@ -86,7 +86,8 @@ def main() -> None:
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     pipeline = load_pipeline("chibi", device="cpu")
-    if load_checked(pipeline_fingerprint(pipeline)):
+    fingerprint = pipeline_fingerprint(pipeline)
+    if load_checked(fingerprint):
         raise SystemExit(f"{CHIBI / 'checked.json'} holds somebody's check of these weights: move it away first.")
     prompts = [full_caption(scene) for scene in measures.fresh_scenes(arguments.count)]
     pictures = measures.drawer(pipeline)(prompts, arguments.guidance)
@@ -96,7 +97,7 @@ def main() -> None:
         chosen = slice(first, first + A_SHEET)
         save_sheet(arguments.sheets / f"{first:03d}.png", pictures[chosen], said[chosen], first)
     rows = [{"prompt": p, "read": s, "seen": None} for p, s in zip(prompts, said, strict=True)]
-    about = {"pipeline": pipeline_fingerprint(pipeline), "guidance": arguments.guidance, "checked_by": ""}
+    about = {"pipeline": fingerprint, "guidance": arguments.guidance, "checked_by": ""}
     write_json(CHIBI / "checked.json", about | {"pictures": rows})
     log.info("Look at %s, correct data/chibi/checked.json, and put who looked into its checked_by.", arguments.sheets)
 

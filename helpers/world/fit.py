@@ -53,9 +53,9 @@ def fit(
     steps: int,
     learning_rate: float,
     path: Path,
+    checkpoint_every: int,
     ema_decay: float = 0.0,
     weight_decay: float = 0.0,
-    checkpoint_every: int = 200,
     log_every: int = 50,
 ) -> Fitted:
     """Train `module` in place for `steps` of AdamW on `loss(step)`; with `ema_decay` it ends with the averaged weights.

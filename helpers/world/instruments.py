@@ -17,7 +17,7 @@ from torch.nn import functional as F
 from helpers.files import folder_aside
 from helpers.world.export import half
 from helpers.world.fit import Fitted, fit
-from helpers.world.reader import SLOT_NUMBERS, SLOTS, Reader, targets
+from helpers.world.reader import SLOT_NUMBERS, SLOTS, Reader, targets, to_batch
 from helpers.world.rendered import CAPTIONS, load
 from helpers.world.sampling import wide_scene
 from helpers.world.stages import Site, contrastive, seeded, to_input
@@ -80,7 +80,7 @@ def reconstruct(vae: AutoencoderKL, pictures: np.ndarray) -> np.ndarray:
     """uint8 pictures [n, 64, 64, 3] after the VAE."""
     parts = []
     for i in range(0, len(pictures), 100):
-        batch = torch.from_numpy(pictures[i : i + 100]).to(vae.device).permute(0, 3, 1, 2).float() / 127.5 - 1
+        batch = to_batch(pictures[i : i + 100], vae.device)
         parts.append(to_uint8(vae.decode(vae.encode(batch).latent_dist.mean).sample))
     return np.concatenate(parts)
 

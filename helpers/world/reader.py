@@ -142,6 +142,11 @@ def targets(scene: Scene) -> dict[str, np.ndarray]:
     return truth
 
 
+def to_batch(pictures: np.ndarray, device: torch.device) -> Tensor:
+    """uint8 pictures [n, 64, 64, 3] as a float batch [n, 3, 64, 64] in [-1, 1]."""
+    return torch.from_numpy(np.ascontiguousarray(pictures)).to(device).permute(0, 3, 1, 2).float() / 127.5 - 1
+
+
 @torch.no_grad()
 def read(reader: Reader, pictures: np.ndarray, batch: int = 256) -> dict[str, np.ndarray]:
     """Readings of uint8 pictures [n, 64, 64, 3], one array a name.
@@ -154,12 +159,8 @@ def read(reader: Reader, pictures: np.ndarray, batch: int = 256) -> dict[str, np
     device = next(reader.parameters()).device
     parts = []
     for i in range(0, len(pictures), batch):
-        x = (
-            torch.from_numpy(np.ascontiguousarray(pictures[i : i + batch])).to(device).permute(0, 3, 1, 2).float()
-            / 127.5
-            - 1
-        )
-        parts.append({key: value.float().cpu() for key, value in reader(x).items()})
+        out = reader(to_batch(pictures[i : i + batch], device))
+        parts.append({key: value.float().cpu() for key, value in out.items()})
     raw = {key: torch.cat([part[key] for part in parts]) for key in parts[0]}
     readings: dict[str, np.ndarray] = {"mask": raw["mask"].sigmoid().numpy()}
     classes = PICTURE_CLASSES | {

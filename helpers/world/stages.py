@@ -18,6 +18,7 @@ from transformers import CLIPModel, CLIPTextModel
 from helpers.config import content_hash, tensor_hash
 from helpers.world.fit import Fitted, fit
 from helpers.world.networks import make_clip, make_scheduler, make_unet, make_vae, normalise_latents
+from helpers.world.reader import to_batch
 from helpers.world.rendered import CAPTIONS, drawings_hash, load
 from helpers.world.scene import rng
 from helpers.world.vocabulary import make_tokenizer
@@ -93,9 +94,8 @@ def seeded(site: Site, name: str, build: Callable[..., M], *arguments: object) -
 
 
 def to_input(site: Site, pictures: np.ndarray) -> Tensor:
-    """uint8 pictures [n, 64, 64, 3] as a float batch [n, 3, 64, 64] in [-1, 1]."""
-    batch = torch.from_numpy(pictures).to(site.device).permute(0, 3, 1, 2)
-    return batch.float().div(127.5).sub(1).contiguous(memory_format=site.layout)
+    """`to_batch` on the site's device, in its memory order."""
+    return to_batch(pictures, site.device).contiguous(memory_format=site.layout)
 
 
 def train_vae(site: Site) -> tuple[AutoencoderKL, Fitted]:
