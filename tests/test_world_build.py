@@ -27,7 +27,7 @@ from helpers.world.instruments import make_scorer, reader_loss, save_reader, sav
 from helpers.world.networks import make_clip, make_scheduler, make_unet, make_vae, normalise_latents
 from helpers.world.reader import Reader, load_reader, targets
 from helpers.world.sampling import wide_scene
-from helpers.world.stages import Site, min_snr_weights
+from helpers.world.stages import Site, weights_halfway
 from helpers.world.vocabulary import MAX_LENGTH, make_tokenizer
 
 
@@ -80,12 +80,20 @@ def test_latents_are_normalised_without_changing_pictures():
         assert torch.allclose(vae.decode(after.mean).sample, decoded, atol=1e-4)
 
 
-def test_steps_with_little_noise_weigh_less():
-    scheduler = make_scheduler()
-    weights = min_snr_weights(scheduler.alphas_cumprod)
-    snr = scheduler.alphas_cumprod / (1 - scheduler.alphas_cumprod)
-    assert torch.equal(weights[snr <= 5], torch.ones(int((snr <= 5).sum())))
-    assert torch.allclose((weights * snr)[snr > 5], torch.tensor(5.0))
+def test_weights_lie_halfway_between_those_of_epsilon_and_of_the_clean_picture():
+    kept = make_scheduler().alphas_cumprod
+    snr = kept / (1 - kept)
+    assert torch.allclose(weights_halfway(kept).log(), (torch.zeros(1000) - snr.log()) / 2, atol=1e-4)
+
+
+def test_words_start_far_apart():
+    torch.manual_seed(0)
+    tokenizer = make_tokenizer()
+    texts = ["girl on left", "girl on right", "boy on left"]
+    ids = torch.tensor(tokenizer(texts, padding="max_length").input_ids)
+    with torch.no_grad():
+        left, right, elsewhere = text_tower(make_clip(tokenizer))(input_ids=ids).last_hidden_state[:, 3]
+    assert (left - right).norm() > (left - elsewhere).norm()
 
 
 def test_the_text_encoder_is_the_text_tower():
@@ -188,21 +196,30 @@ def world(work: Path, out: Path) -> subprocess.Popen:
     return subprocess.Popen([*command, "--work", work, "--out", out], cwd=ROOT, start_new_session=True)
 
 
+def unfinished(work):
+    """Checkpoints of stages that have not ended."""
+    found = work.rglob("[!.]*.checkpoint.safetensors")
+    return {path for path in found if not path.with_name(path.name.replace(".checkpoint", "")).exists()}
+
+
 @pytest.mark.slow
 def test_a_world_killed_three_times_ends_with_the_same_weights(tmp_path):
     began = time.monotonic()
     assert world(tmp_path / "undisturbed", tmp_path / "expected").wait() == 0
     whole = time.monotonic() - began
-    moments, went_on = random.Random(os.getpid()), False
-    for _ in range(3):
-        running = world(tmp_path / "killed", tmp_path / "out")
-        time.sleep(moments.uniform(0.1, 0.6) * whole)
+    work, later = tmp_path / "killed", random.Random(os.getpid())
+    for delay in (0, later.uniform(0, 0.2) * whole, later.uniform(0, 0.2) * whole):
+        seen = unfinished(work)
+        running = world(work, tmp_path / "out")
+        while unfinished(work) <= seen and running.poll() is None:  # until it has left a new checkpoint
+            time.sleep(0.02)
+        time.sleep(delay)
+        assert running.poll() is None, "it ended before it could be killed"
         os.killpg(running.pid, signal.SIGKILL)
         running.wait()
-        went_on = went_on or any((tmp_path / "killed").rglob("[!.]*.checkpoint.safetensors"))
+        assert delay or unfinished(work), "it was not killed in the middle of a stage"
     assert world(tmp_path / "killed", tmp_path / "out").wait() == 0
     files = sorted(path.relative_to(tmp_path / "expected") for path in (tmp_path / "expected").rglob("*.safetensors"))
-    assert went_on, "no kill left a checkpoint behind"
     assert len(files) >= 6 and PRESETS["tiny"].unet[0] > 0
     for file in files:
         expected, found = load_file(tmp_path / "expected" / file), load_file(tmp_path / "out" / file)

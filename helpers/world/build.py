@@ -37,9 +37,9 @@ PRESETS = {
         training=60_000,
         wide=40_000,
         vae=(5000, 16),
-        clip=(700, 160),
+        clip=(1000, 160),
         scorer=(700, 160),
-        reader=(2200, 64),
+        reader=(4500, 64),
         unet=(6000, 48),
     ),
     "gpu": Preset(

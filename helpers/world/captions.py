@@ -138,7 +138,7 @@ def subject(figure: Figure, g: np.random.Generator) -> str:
 def appearance(figure: Figure, g: np.random.Generator) -> list[str]:
     """Phrases about hair, eyes, skin, clothes and emblem; rarely said of a named character."""
     character = figure.character
-    rate = (0.12 if character.name else 0.5) if g.random() > 0.12 else 0.95
+    rate = (0.15 if character.name else 0.6) if g.random() > 0.12 else 0.95
     said = []
     if g.random() < rate:
         style = (
@@ -176,14 +176,14 @@ def surroundings(scene: Scene, g: np.random.Generator) -> list[str]:
     said = []
     if scene.figures:
         pose, distance = w.nearest_pose(scene.figures[0].pose)
-        if distance < 25 and g.random() < 0.4:
+        if distance < 25 and g.random() < 0.6:
             said.append(truly(pose, w.POSES, g))
-        if len(scene.figures) == 1 and g.random() < 0.3:
+        if len(scene.figures) == 1 and g.random() < 0.5:
             said.append(PLACE_PHRASES[truly(w.place_of(scene.figures[0].x), w.PLACES, g)])
-    if g.random() < 0.55:
+    if g.random() < 0.65:
         said.append(BACKGROUND_PHRASES[truly(scene.background, w.BACKGROUNDS, g)][0])
     thing = scene.object if scene.object != "none" or g.random() > 0.04 else str(g.choice(list(shown("object"))))
-    if thing != "none" and g.random() < 0.7:
+    if thing != "none" and g.random() < 0.8:
         said.append(f"next to a {truly(thing, shown('object'), g)}")
     g.shuffle(said)
     if len(scene.figures) == 2 and g.random() < 0.8:

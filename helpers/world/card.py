@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from diffusers import StableDiffusionPipeline, UNet2DConditionModel
 
+from helpers.config import content_hash
 from helpers.files import write_json, write_text
 from helpers.models import CHIBI, load_pipeline, load_scorer, pipeline_fingerprint
 from helpers.results import entry
@@ -149,8 +150,10 @@ def model_card(card: dict) -> str:
     ]
     for name, n in flat(card["numbers"]):
         lines.append(f"| {name} | {n['value']:.3f} | {n['low']:.3f} to {n['high']:.3f} | {n['n']} {n['unit']} |")
-    misses = [f"- {name}: {line}" for name, found in card["missed"].items() for line in found]
-    lines += ["", "Targets missed:" if misses else "All targets are met.", *misses]
+    lines += ["", "Targets missed:" if any(card["missed"].values()) else "All targets are met."]
+    for name, found in card["missed"].items():
+        lines += [f"- {name}: {line}" for line in found]
+        lines += [f"  Why: {card['reasons'][name]}"] if found and name in card["reasons"] else []
     return "\n".join([*lines, ""])
 
 
@@ -166,6 +169,13 @@ def flat(numbers: dict, prefix: str = "") -> Iterator[tuple[str, dict]]:
 def sizes() -> dict[str, int]:
     """Bytes of every weights file below data/chibi."""
     return {str(path.relative_to(CHIBI)): path.stat().st_size for path in sorted(CHIBI.rglob("*.safetensors"))}
+
+
+def load_reasons(about: dict) -> dict[str, str]:
+    """Why targets are missed, by the name of the number: what somebody wrote into reasons.json about this training."""
+    path = CHIBI / "reasons.json"
+    written = json.loads(path.read_text()) if path.exists() else {}
+    return written["reasons"] if written.get("training") == content_hash(about) else {}
 
 
 def main() -> None:
@@ -189,6 +199,7 @@ def write_card(*, device: str = "auto", scale: float = 1.0) -> None:
     card = {
         "numbers": numbers,
         "missed": missed(measured),
+        "reasons": load_reasons(about),
         "training": about,
         "bytes": sizes(),
         "guidance": GUIDANCE,

@@ -134,7 +134,7 @@ def load_checkpoint(
     return step, seconds
 
 
-def write_tensors(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> None:
+def write_tensors(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str] | None = None) -> None:
     """A safetensors file, written aside and renamed."""
     with aside(path) as part:
         save_file({key: value.detach().cpu().contiguous() for key, value in tensors.items()}, part, metadata=metadata)

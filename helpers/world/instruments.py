@@ -24,7 +24,7 @@ from helpers.world.stages import Site, contrastive, seeded, to_input
 from helpers.world.vocabulary import MAX_LENGTH, make_tokenizer
 
 log = logging.getLogger(__name__)
-READER = {"width": 40}
+READER = {"width": 32}
 
 
 def train_reader(site: Site, vae: AutoencoderKL) -> tuple[Reader, Fitted]:

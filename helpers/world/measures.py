@@ -158,16 +158,16 @@ def drawer(pipeline: StableDiffusionPipeline, *, steps: int = 20, batch_size: in
 
 
 def followed(drawn: Draw, reader: Reader, *, per_value: int, guidance: float) -> pd.DataFrame:
-    """Whether each picture shows what its prompt asks for: columns factor, value and right; of two figures the left
-    one is read."""
-    parts = []
-    for factor, pairs in follow_prompts(per_value).items():
-        readings = read(reader, drawn([prompt for prompt, _ in pairs], guidance))
-        values = np.array([value for _, value in pairs], object)
-        parts.append(
-            pd.DataFrame({"factor": factor, "value": values, "right": read_factor(factor, readings) == values})
-        )
-    return pd.concat(parts, ignore_index=True)
+    """Whether each picture shows what its prompt asks for: columns factor, prompt, value and right; of two figures the
+    left one is read."""
+    asked = [(factor, *pair) for factor, pairs in follow_prompts(per_value).items() for pair in pairs]
+    table = pd.DataFrame(asked, columns=["factor", "prompt", "value"])
+    readings = read(reader, drawn(list(table["prompt"]), guidance))
+    table["right"] = False
+    for factor, rows in table.groupby("factor").groups.items():
+        read_as = read_factor(factor, {key: values[rows] for key, values in readings.items()})
+        table.loc[rows, "right"] = read_as == table.loc[rows, "value"].to_numpy(object)
+    return table
 
 
 def follows(pictures: pd.DataFrame) -> dict[str, Interval]:

@@ -52,22 +52,25 @@ UNSURE = {"pose": 30.0, "x": 6.0, "lift": 6.0, "scale": 0.2}  # expected error o
 
 
 class Reader(nn.Module):
-    """One attention map for each thing to read pools a 16x16 grid of features; a small head reads it."""
+    """Attention maps of each thing to read pool a 16x16 grid of features; a small head reads what they gather."""
 
-    def __init__(self, width: int = 40) -> None:
+    def __init__(self, width: int = 32) -> None:
         super().__init__()
         a, b, c = width, 2 * width, 3 * width
         self.stem = nn.Sequential(nn.Conv2d(3, a, 4, 2, 1), Residual(a))
-        self.down = nn.Sequential(nn.Conv2d(a, b, 4, 2, 1), Residual(b), Residual(b))
+        self.down = nn.Sequential(nn.Conv2d(a, b, 4, 2, 1), Residual(b))
         self.deep = nn.Sequential(nn.Conv2d(b, c, 4, 2, 1), Residual(c), nn.Conv2d(c, c, 4, 2, 1), Residual(c))
-        self.merge = nn.Sequential(nn.Conv2d(b + c + 2, c, 3, 1, 1), Residual(c))
-        self.mask = nn.Sequential(
-            nn.Conv2d(a + c, a, 3, 1, 1), nn.SiLU(), nn.Conv2d(a, 4 * SLOTS, 3, 1, 1), nn.PixelShuffle(2)
-        )
+        self.merge = nn.Sequential(nn.Conv2d(b + c + 2, c, 1), Residual(c))
+        self.fine, self.coarse = nn.Conv2d(a, a, 1), nn.Conv2d(c, a, 1)
+        self.mask = nn.Sequential(nn.SiLU(), nn.Conv2d(a, 4 * SLOTS, 3, 1, 1), nn.PixelShuffle(2))
+        self.maps = {key: 4 if key.startswith("pose") else 2 for key in outputs()}
+        self.attention = nn.Conv2d(c, sum(self.maps.values()), 1)
         self.heads = nn.ModuleDict(
-            {key: nn.Sequential(nn.Linear(2 * c, 72), nn.SiLU(), nn.Linear(72, n)) for key, n in outputs().items()}
+            {
+                key: nn.Sequential(nn.Linear((self.maps[key] + 1) * c, 72), nn.SiLU(), nn.Linear(72, n))
+                for key, n in outputs().items()
+            }
         )
-        self.attention = nn.Conv2d(c, len(self.heads), 1)
 
     def forward(self, pictures: Tensor) -> dict[str, Tensor]:
         """[n, 3, 64, 64] in [-1, 1] to raw outputs [n, ...] by name, and "mask" logits [n, 2, 64, 64]."""
@@ -77,11 +80,15 @@ class Reader(nn.Module):
         grid = torch.linspace(-1, 1, 16, device=pictures.device, dtype=middle.dtype)
         place = torch.stack(torch.meshgrid(grid, grid, indexing="ij")).expand(len(pictures), -1, -1, -1)
         features = self.merge(torch.cat([middle, F.interpolate(deep, scale_factor=4.0), place], 1))
-        weights = self.attention(features).flatten(2).softmax(-1)  # [n, heads, 256]
-        pooled = weights @ features.flatten(2).transpose(1, 2)  # [n, heads, c]
+        weights = self.attention(features).flatten(2).softmax(-1)  # [n, maps, 256]
+        pooled = weights @ features.flatten(2).transpose(1, 2)  # [n, maps, c]
         overall = deep.mean((2, 3))
-        out = {key: head(torch.cat([pooled[:, i], overall], 1)) for i, (key, head) in enumerate(self.heads.items())}
-        out["mask"] = self.mask(torch.cat([fine, F.interpolate(features, scale_factor=2.0)], 1))
+        gathered = pooled.split(list(self.maps.values()), 1)
+        out = {
+            key: head(torch.cat([part.flatten(1), overall], 1))
+            for (key, head), part in zip(self.heads.items(), gathered, strict=True)
+        }
+        out["mask"] = self.mask(self.fine(fine) + F.interpolate(self.coarse(features), scale_factor=2.0))
         return out
 
 

@@ -11,12 +11,13 @@ from typing import TypeVar
 import numpy as np
 import torch
 from diffusers import AutoencoderKL, UNet2DConditionModel
+from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 from transformers import CLIPModel, CLIPTextModel
 
 from helpers.config import content_hash, tensor_hash
-from helpers.world.fit import Fitted, fit
+from helpers.world.fit import Fitted, fit, write_tensors
 from helpers.world.networks import make_clip, make_scheduler, make_unet, make_vae, normalise_latents
 from helpers.world.reader import to_batch
 from helpers.world.rendered import CAPTIONS, drawings_hash, load
@@ -137,6 +138,18 @@ def encode(site: Site, vae: AutoencoderKL, pictures: np.ndarray) -> tuple[Tensor
     return posterior.mean, posterior.std
 
 
+def latents(site: Site, vae: AutoencoderKL) -> tuple[Tensor, Tensor]:
+    """Mean and standard deviation of the training pictures' latents [n, 4, 16, 16], float16; kept on disk."""
+    key = content_hash(site.data.name, site.preset.training, tensor_hash(vae.state_dict().items()))
+    path = site.folder / f"latents-{key}.safetensors"
+    if not path.exists():
+        pictures = load(site.data, "training", site.preset.training)
+        parts = [encode(site, vae, pictures[i : i + 200]) for i in range(0, len(pictures), 200)]
+        write_tensors(path, {name: torch.cat([p[k] for p in parts]).half() for k, name in enumerate(("mean", "std"))})
+    found = load_file(path)
+    return found["mean"].to(site.device), found["std"].to(site.device)
+
+
 def train_clip(site: Site) -> tuple[CLIPModel, Fitted]:
     """The symmetric contrastive loss of CLIP (arXiv 2103.00020, figure 3) on pictures and captions."""
     steps, size = site.preset.clip
@@ -179,24 +192,19 @@ def train_unet(
 ) -> tuple[UNet2DConditionModel, Fitted]:
     """Epsilon prediction (DDPM, arXiv 2006.11239, equation 14) on latents; one caption in ten is empty; EMA weights.
 
-    Two things make a short training go further: each batch covers the timesteps evenly, and steps with little noise
-    weigh less (min-SNR with gamma 5, arXiv 2303.09556, section 3.4), since layout and colours are settled at the
-    others.
+    Two things make a short training go further: each batch covers the timesteps evenly, and noisy ones weigh more,
+    since place, pose and colours are settled there (see `weights_halfway`).
     """
     steps, size = site.preset.unet
     unet, scheduler = seeded(site, name, make_unet, name), make_scheduler()
-    weights = min_snr_weights(scheduler.alphas_cumprod).to(site.device)
-    pictures, tokens = (
-        load(site.data, "training", site.preset.training),
-        load(site.data, "tokens", site.preset.training),
-    )
-    moments = [encode(site, vae, pictures[i : i + 200]) for i in range(0, len(pictures), 200)]
-    mean, deviation = (torch.cat([m[k] for m in moments]).half() for k in (0, 1))
+    weights = weights_halfway(scheduler.alphas_cumprod).to(site.device)
+    tokens = load(site.data, "tokens", site.preset.training)
+    mean, deviation = latents(site, vae)
     empty = torch.from_numpy(np.asarray(make_tokenizer()("", padding="max_length").input_ids))
     log.info("%s: latents have mean %.3f and deviation %.3f", name, mean.float().mean(), mean.float().std())
 
     def loss(step: int) -> Tensor:
-        rows = site.choice(f"{name} data", step, len(pictures), size)
+        rows = site.choice(f"{name} data", step, len(mean), size)
         columns = site.choice(f"{name} caption", step, CAPTIONS, size)
         ids = torch.from_numpy(tokens[rows, columns].astype(np.int64))
         g = site.generator(f"{name} noise", step)
@@ -224,7 +232,11 @@ def train_unet(
     return unet, fitted
 
 
-def min_snr_weights(alphas_cumprod: Tensor, gamma: float = 5.0) -> Tensor:
-    """Loss weight of each timestep [steps] under epsilon prediction: min(SNR, gamma) / SNR (arXiv 2303.09556)."""
-    snr = alphas_cumprod / (1 - alphas_cumprod)
-    return snr.clamp(max=gamma) / snr
+def weights_halfway(alphas_cumprod: Tensor) -> Tensor:
+    """Loss weight of each timestep [steps] under epsilon prediction: 1 / sqrt(SNR).
+
+    The geometric mean of epsilon's own weighting (1, blind to layout: at SNR 0.01 all there is to know of the picture
+    is a hundredth of the loss) and the clean picture's (1 / SNR; Salimans and Ho, arXiv 2202.00512, section 4). Every
+    timestep then adds about the same to the loss.
+    """
+    return ((1 - alphas_cumprod) / alphas_cumprod).sqrt()
