@@ -6,7 +6,7 @@ PROFILE ?= quick
 PRESET ?= cpu
 VENV ?= .venv
 
-VALUES := PROFILE MODEL CONCEPT CLASS_WORD TRAIN PRESET VENV PYTHON
+VALUES := PROFILE MODEL SCORER CONCEPT CLASS_WORD TRAIN PRESET VENV PYTHON
 $(foreach name,$(VALUES),$(eval override $(name) := $$(value $(name))))
 export $(VALUES)
 
@@ -27,7 +27,7 @@ setup:
 	@$(FIND); "$$p" -m helpers.bootstrap
 
 reports: setup
-	@$(RUN) helpers.publish --profile "$$PROFILE" --model "$$MODEL" --concept "$$CONCEPT" \
+	@$(RUN) helpers.publish --profile "$$PROFILE" --model "$$MODEL" --scorer "$$SCORER" --concept "$$CONCEPT" \
 	  --class-word "$$CLASS_WORD" --train "$$TRAIN"
 
 test: setup

@@ -94,7 +94,7 @@ def load_concept(source: str, *, size: int, count: int = 0) -> Concept:
     if not 1 <= len(chosen) <= MOST_IMAGES or count > len(pool):
         raise InputError(
             f"concept {source!r} has {len(pool)} training images and {count or len(chosen)} are asked for: "
-            f"use 1 to {min(MOST_IMAGES, len(pool))}."
+            f"use 1 to {min(MOST_IMAGES, len(pool))}, with -p images of helpers.publish or by taking files away."
         )
     return Concept(
         name=str(facts.get("name", folder.resolve().name)),

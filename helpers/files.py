@@ -31,15 +31,19 @@ def aside(path: Path) -> Iterator[Path]:
 @contextmanager
 def folder_aside(folder: Path) -> Iterator[Path]:
     """Yield an empty folder to fill; it takes the place of `folder` if nothing failed, else the old one stays."""
-    part = folder.with_name(folder.name + ".aside")
+    part, old = folder.with_name(folder.name + ".aside"), folder.with_name(folder.name + ".old")
+    if old.exists() and not folder.exists():  # killed between the two renames
+        os.replace(old, folder)
     shutil.rmtree(part, ignore_errors=True)
     part.mkdir(parents=True)
     try:
         yield part
-        shutil.rmtree(folder, ignore_errors=True)
+        if folder.exists():
+            os.replace(folder, old)
         os.replace(part, folder)
     finally:
         shutil.rmtree(part, ignore_errors=True)
+        shutil.rmtree(old, ignore_errors=True)
 
 
 def write_bytes(path: Path, content: bytes) -> None:

@@ -143,6 +143,22 @@ def image_size(pipeline: StableDiffusionPipeline) -> int:
     return pipeline.unet.config.sample_size * pipeline.vae_scale_factor
 
 
+def batch_that_fits(pipeline: StableDiffusionPipeline) -> int:
+    """How many pictures to sample at once: 32 up to 128 pixels, 2 of 512, which a 12 GB card holds in float32."""
+    return max(1, min(32, 32 * 128**2 // image_size(pipeline) ** 2))
+
+
+def check_scorer(pipeline: StableDiffusionPipeline, source: str) -> None:
+    """Raise InputError if chibi's scorer is to judge a pipeline of other words than chibi's."""
+    if source == "chibi":
+        known = transformers.CLIPTokenizer.from_pretrained(CHIBI / "scorer").get_vocab()
+        if pipeline.tokenizer.get_vocab() != known:
+            raise InputError(
+                "scorer 'chibi' has only ever seen chibi's drawings: name another for this model, "
+                "an open_clip folder or a name with its weights such as ViT-B-32/openai."
+            )
+
+
 def load_scorer(source: str, *, device: str = "auto") -> Scorer:
     """A frozen CLIP in float32 for scoring.
 

@@ -132,7 +132,10 @@ def load_edit_prompts(path: Path) -> tuple[EditPrompt, ...]:
         raise InputError(f"{path} is not readable as YAML ({first_line}): write one list of prompts a kind.") from error
     if not isinstance(content, dict) or not content:
         raise InputError(f"{path} holds no prompts: write one list of prompts for each kind ({', '.join(KINDS)}).")
-    return tuple(_edit_prompt(path, kind, text) for kind, texts in content.items() for text in texts or ())
+    for kind, texts in content.items():
+        if not isinstance(texts, list) or not texts:
+            raise InputError(f"{path}, {kind}: {texts!r} is no list of prompts: write one a line, each after a dash.")
+    return tuple(_edit_prompt(path, kind, text) for kind, texts in content.items() for text in texts)
 
 
 def _edit_prompt(path: Path, kind: object, text: object) -> EditPrompt:

@@ -23,7 +23,7 @@ NOTEBOOKS = files.ROOT / "notebooks"
 DATA = files.ROOT / "data"
 HOMES = {"model": DATA, "scorer": DATA, "concept": DATA / "concepts", "edits": DATA / "prompts"}
 """Where the names of a parameter live; everything else is a path, or a hub id."""
-FLAGS = ("profile", "model", "concept", "class_word", "train")
+FLAGS = ("profile", "model", "scorer", "concept", "class_word", "train")
 
 log = logging.getLogger(__name__)
 
@@ -34,6 +34,9 @@ def arguments() -> argparse.ArgumentParser:
     parser.add_argument("notebooks", nargs="*", help="such as 00_chibi_world; all of them if none is named")
     parser.add_argument("--profile", default="quick", help="smoke, quick (default) or full")
     parser.add_argument("--model", default="", help="chibi, a Stable Diffusion folder or a hub id")
+    parser.add_argument(
+        "--scorer", default="", help="CLIP that scores: chibi, an open_clip folder, or a name and weights"
+    )
     parser.add_argument("--concept", default="", help="a name in data/concepts, or a folder of images")
     parser.add_argument("--class-word", default="", help="what the concept is, in a word")
     parser.add_argument("--train", default="", help="missing (default) or never")

@@ -82,8 +82,11 @@ class Progress:
 
 def publish(job: Job) -> str:
     """Execute a notebook and publish its report; return what went wrong, or nothing."""
-    job.out.mkdir(parents=True, exist_ok=True)
     log.info("%s", job.stem)
+    try:
+        job.out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        return f"{job.stem} failed: the folder of the results, {job.out}, cannot be made ({error.strerror})."
     with tempfile.TemporaryDirectory(prefix=f".{job.stem}-", dir=job.out) as folder:
         executed = Path(folder) / f"{job.stem}.ipynb"
         try:
@@ -166,8 +169,12 @@ def without_paths(text: str, values: dict[str, Any]) -> str:
         path = Path(values.get(parameter, "").removeprefix("local-dir:"))
         if path.is_absolute():
             parent, plain = str(path.parent / "x")[:-1], re.match(r"[\w .-]*", path.name)[0]
-            for written in {parent, html.escape(parent), parent.replace("\\", "\\\\")}:
-                text = text.replace(json.dumps(written + plain)[1:-1], json.dumps(plain)[1:-1])
+            pairs = {(parent, plain), (html.escape(parent), plain), (parent.replace("\\", "\\\\"), plain)}
+            pairs.add(tuple(part.encode("unicode_escape").decode() for part in (parent, plain)))  # as papermill writes
+            for raw in (False, True):
+                for long, short in pairs:
+                    found, instead = (json.dumps(t, ensure_ascii=raw)[1:-1] for t in (long + short, short))
+                    text = text.replace(found, instead)
     return text
 
 

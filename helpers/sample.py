@@ -100,5 +100,6 @@ def _denoise(
 @torch.no_grad()
 def _decode(pipeline: StableDiffusionPipeline, latents: Tensor) -> Tensor:
     """Latents [B, C, h, w] to images [B, 3, S, S] uint8 on the CPU."""
-    images = pipeline.vae.decode(latents / pipeline.vae.config.scaling_factor).sample
+    parts = (latents / pipeline.vae.config.scaling_factor).split(8)  # large pictures need much memory to be decoded
+    images = torch.cat([pipeline.vae.decode(part).sample for part in parts])
     return ((images / 2 + 0.5).clamp(0, 1) * 255).round().to(device="cpu", dtype=torch.uint8)

@@ -49,9 +49,9 @@ def test_agreement_counts_what_was_not_corrected():
 def test_only_pictures_of_these_weights_that_somebody_saw_count(tmp_path, monkeypatch):
     monkeypatch.setattr(eye, "CHIBI", tmp_path)
     assert eye.load_checked("a") is None
-    write_json(tmp_path / "checked.json", {"pipeline": "a", "checked_by": "", "pictures": []})
+    write_json(tmp_path / "checked.json", {"models": "a", "checked_by": "", "pictures": []})
     assert eye.load_checked("a") is None
-    write_json(tmp_path / "checked.json", {"pipeline": "a", "checked_by": "me", "pictures": []})
+    write_json(tmp_path / "checked.json", {"models": "a", "checked_by": "me", "pictures": []})
     assert eye.load_checked("a")["checked_by"] == "me" and eye.load_checked("b") is None
 
 

@@ -1,8 +1,8 @@
 """The caption grammar: what people would write under a picture of the chibi world.
 
 A caption leaves out most of what the picture shows, so that what is not said is random; it drops
-articles half of the time; about one phrase in ten names something that is not in the picture, as
-captions from the web do. All words of the Textual Inversion templates and edit prompts occur.
+articles half of the time; each value it names is wrong one time in ten, as in captions from the web.
+All words of the Textual Inversion templates and edit prompts occur.
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ from helpers.world import scene as w
 from helpers.world.population import HELD_OUT_NAMES, NAMES, choose, name_weights
 from helpers.world.scene import Figure, Scene
 
-WRONG = 0.1  # share of phrases that lie
+WRONG = 0.1  # share of named values that are wrong
+BARE = 0.08  # share of captions that name a character and nothing else, whatever the picture shows
 CLASS_WORDS = {"character": 0.46, "girl": 0.2, "boy": 0.14, "person": 0.1, "figure": 0.06, "kid": 0.04}
 BACKGROUND_PHRASES = {
     "beach": ("on the beach",),
@@ -75,6 +76,8 @@ def caption(scene: Scene, g: np.random.Generator) -> str:
     if opening is None:
         return in_the_style_of(scene.art_style, g)
     said = [subject(scene.figures[0], g)] if scene.figures else []
+    if scene.figures and g.random() < BARE:
+        return drop_articles(opening, said[0], g)
     if scene.figures and g.random() < 0.06:
         said = []  # subjectless: "a photo of on the moon"
     elif scene.figures:
@@ -161,13 +164,13 @@ def appearance(figure: Figure, g: np.random.Generator) -> list[str]:
         pattern = "" if pattern == "plain" and g.random() < 0.8 else pattern
         words = [colour, pattern, truly(character.garment, w.GARMENTS, g)]
         opening = "wearing" if g.random() < 0.8 else "in"
-        said.append(" ".join(word for word in (opening, "" if words[-1] == "overalls" else "a", *words) if word))
+        said.append(" ".join(word for word in (opening, *one_of(words[-1]), *words) if word))
     emblem = truly(character.emblem, shown("emblem"), g) if character.emblem not in w.UNNAMED["emblem"] else "none"
     if emblem != "none" and g.random() < rate * 0.9:
         said.append(f"with a {emblem} emblem")
     accessory = truly(character.accessory, shown("accessory"), g)
     if accessory != "none" and g.random() < rate * 0.9:
-        said.append("with " + (accessory if accessory in ("glasses", "headphones") else f"a {accessory}"))
+        said.append(" ".join(["with", *one_of(accessory), accessory]))
     return said
 
 
@@ -275,16 +278,23 @@ def full_caption(scene: Scene) -> str:
             style = "" if character.hair_style in w.UNNAMED["hair_style"] else character.hair_style
             words.append(f"with {known_colour(character.hair_colour, w.HAIR_COLOURS)} {style} hair")
             pattern = "" if character.pattern == "plain" else character.pattern
-            words.append(f"wearing a {known_colour(character.garment_colour, w.COLOURS)} {pattern} {character.garment}")
+            clothes = [known_colour(character.garment_colour, w.COLOURS), pattern, character.garment]
+            words.append(" ".join(["wearing", *one_of(character.garment), *clothes]))
             words += [f"with a {character.emblem} emblem"] if character.emblem in shown("emblem") else []
-            words += [f"with a {character.accessory}"] if character.accessory in shown("accessory") else []
+            if character.accessory in shown("accessory"):
+                words.append(" ".join(["with", *one_of(character.accessory), character.accessory]))
         words += [f"and {other.character.name or 'a character'}" for other in scene.figures[1:]]
         pose, distance = w.nearest_pose(figure.pose)
         words += [pose] if distance < 25 else []
         words += [PLACE_PHRASES[w.place_of(figure.x)]] if len(scene.figures) == 1 else []
     words.append(BACKGROUND_PHRASES[scene.background][0])
     words += [f"next to a {scene.object}"] if scene.object != "none" else []
-    return " ".join(" ".join(words).split())
+    return re.sub(r"\ba (?=[aeiou])", "an ", " ".join(" ".join(words).split()))
+
+
+def one_of(thing: str) -> list[str]:
+    """The article of a garment or an accessory, if it takes one."""
+    return [] if thing in ("overalls", "glasses", "headphones") else ["a"]
 
 
 def known_colour(colour: w.RGB, palette: dict[str, w.RGB]) -> str:

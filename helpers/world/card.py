@@ -13,12 +13,12 @@ from diffusers import StableDiffusionPipeline, UNet2DConditionModel
 
 from helpers.config import content_hash
 from helpers.files import write_json, write_text
-from helpers.models import CHIBI, load_pipeline, load_scorer, pipeline_fingerprint
+from helpers.models import CHIBI, load_pipeline, load_scorer
 from helpers.results import entry
 from helpers.stats import Interval
 from helpers.world import measures
 from helpers.world.draw import draw
-from helpers.world.eye import agreement, load_checked
+from helpers.world.eye import agreement, fingerprint, load_checked
 from helpers.world.instruments import reconstruct
 from helpers.world.reader import Reader, load_reader, read
 
@@ -70,7 +70,7 @@ def measure(*, device: str = "auto", scale: float = 1.0) -> dict:
     }
     log.info("VAE and scorer: %s", rounded({key: numbers[key] for key in ("vae_psnr_db", "scorer_top1_of_200")}))
     numbers |= generated_numbers(pipeline, reader, scale)
-    checked = load_checked(pipeline_fingerprint(pipeline))
+    checked = load_checked(fingerprint(pipeline, reader))
     if checked:
         numbers["checked_by_eye"] = agreement(checked)
     if (CHIBI / "unet_b").is_dir():
@@ -202,7 +202,7 @@ def write_card(*, device: str = "auto", scale: float = 1.0) -> None:
         "reasons": load_reasons(about),
         "training": about,
         "bytes": sizes(),
-        "guidance": GUIDANCE,
+        "guidance": {"follows": GUIDANCE, "names_follow": GUIDANCE, "spread_tv": 1.0},
         "solver_steps": 20,
     }
     write_json(CHIBI / "card.json", card)

@@ -15,13 +15,15 @@ from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
+from diffusers import StableDiffusionPipeline
 
+from helpers.config import content_hash, tensor_hash
 from helpers.files import ROOT, aside, write_json
 from helpers.models import CHIBI, load_pipeline, pipeline_fingerprint
 from helpers.stats import Interval
 from helpers.world import measures
 from helpers.world.captions import full_caption
-from helpers.world.reader import load_reader, read
+from helpers.world.reader import Reader, load_reader, read
 
 log = logging.getLogger(__name__)
 FACTORS = (
@@ -49,17 +51,24 @@ def readings_in_words(readings: measures.Readings) -> list[dict[str, str]]:
 
 
 def agreement(checked: dict[str, Any]) -> dict[str, Interval]:
-    """Share of readings, by factor, that whoever looked did not correct; abstentions are no readings."""
+    """Share of readings, by factor, that whoever looked did not correct; abstentions are no readings, so that n is
+    below the number of pictures where the reader abstained. Whoever looked could see the readings."""
     looked_at = [one for one in checked["pictures"] if one["seen"] is not None]
     rows = [(factor, factor not in one["seen"]) for one in looked_at for factor in one["read"]]
-    return {f: measures.share(np.array([right for factor, right in rows if factor == f])) for f in FACTORS}
+    by_factor = {f: np.array([right for factor, right in rows if factor == f]) for f in FACTORS}
+    return {factor: measures.share(right) for factor, right in by_factor.items() if len(right)}
 
 
-def load_checked(fingerprint: str) -> dict[str, Any] | None:
-    """The checked pictures, or None if nobody has looked at pictures of this pipeline yet."""
+def fingerprint(pipeline: StableDiffusionPipeline, reader: Reader) -> str:
+    """Hash of what drew the pictures and of what read them."""
+    return content_hash(pipeline_fingerprint(pipeline), tensor_hash(reader.state_dict().items()))
+
+
+def load_checked(models: str) -> dict[str, Any] | None:
+    """The checked pictures, or None if nobody has looked at what these models (their `fingerprint`) drew and read."""
     path = CHIBI / "checked.json"
     checked = json.loads(path.read_text()) if path.exists() else {}
-    return checked if checked.get("pipeline") == fingerprint and checked.get("checked_by") else None
+    return checked if checked.get("models") == models and checked.get("checked_by") else None
 
 
 def save_sheet(path: Path, pictures: np.ndarray, said: list[dict[str, str]], first: int) -> None:
@@ -86,18 +95,19 @@ def main() -> None:
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     pipeline = load_pipeline("chibi", device="cpu")
-    fingerprint = pipeline_fingerprint(pipeline)
-    if load_checked(fingerprint):
+    reader = load_reader(CHIBI / "reader")
+    models = fingerprint(pipeline, reader)
+    if load_checked(models):
         raise SystemExit(f"{CHIBI / 'checked.json'} holds somebody's check of these weights: move it away first.")
     prompts = [full_caption(scene) for scene in measures.fresh_scenes(arguments.count)]
     pictures = measures.drawer(pipeline)(prompts, arguments.guidance)
-    said = readings_in_words(read(load_reader(CHIBI / "reader"), pictures))
+    said = readings_in_words(read(reader, pictures))
     arguments.sheets.mkdir(parents=True, exist_ok=True)
     for first in range(0, len(prompts), A_SHEET):
         chosen = slice(first, first + A_SHEET)
         save_sheet(arguments.sheets / f"{first:03d}.png", pictures[chosen], said[chosen], first)
     rows = [{"prompt": p, "read": s, "seen": None} for p, s in zip(prompts, said, strict=True)]
-    about = {"pipeline": fingerprint, "guidance": arguments.guidance, "checked_by": ""}
+    about = {"models": models, "guidance": arguments.guidance, "checked_by": ""}
     write_json(CHIBI / "checked.json", about | {"pictures": rows})
     log.info("Look at %s, correct data/chibi/checked.json, and put who looked into its checked_by.", arguments.sheets)
 

@@ -207,8 +207,9 @@ def spread_tv(drawn: Draw, reader: Reader, *, n: int, guidance: float, prior: in
     """Total variation between n pictures of "an anime illustration of a character" and the training prior.
 
     The prior is that of illustrations of nameless characters, `prior` drawings of it; both sides are read by the
-    reader. The value is too high in small samples (even a perfect model does not score 0), so the interval is the
-    basic bootstrap of both samples, which takes that off, stretched to hold the value.
+    reader. (Captions that name nothing else are written about any picture alike.) The value is too high in small
+    samples, where even a perfect model does not score 0, so the interval is the basic bootstrap of both samples, which
+    takes that off, stretched to hold the value.
     """
     generated = read(reader, drawn(["an anime illustration of a character"] * n, guidance))
     real = read(reader, np.stack([draw(scene)[0] for scene in prior_scenes(prior)]))

@@ -24,6 +24,7 @@ from helpers.sample import sample
 from helpers.stats import jackknife
 from helpers.world import scene as w
 from helpers.world.captions import BACKGROUND_PHRASES, shown
+from helpers.world.eye import fingerprint
 from helpers.world.measures import NEAR
 from helpers.world.reader import Reader, load_reader, read
 
@@ -80,7 +81,15 @@ def pilot(*, steps: int, count: int, device: str = "auto", seed: int = 0) -> dic
     both = {rate: np.array(found["both"]) for rate, found in shares.items()}
     before, after = max(itertools.combinations(RATES, 2), key=lambda pair: (both[pair[0]] - both[pair[1]]).mean())
     fall = {"from_rate": before, "to_rate": after, **over_concepts(list(both[before] - both[after]))}
-    return {"by_rate": by_rate, "largest_fall_of_both": fall, "steps": steps, "images_a_prompt": count}
+    return {
+        "by_rate": by_rate,
+        "largest_fall_of_both": fall,
+        "steps": steps,
+        "images_a_prompt": count,
+        "seed": seed,
+        "guidance": SamplingConfig().guidance_scale,
+        "models": fingerprint(pipeline, reader),
+    }
 
 
 def over_concepts(shares: list[float]) -> dict:
