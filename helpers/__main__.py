@@ -8,13 +8,14 @@ Near the Pivot: two commands do everything, on Python 3.11 or newer, make and gi
   make reports     set up, execute the notebooks, write HTML and an index     helpers.publish
                    PROFILE=smoke|quick|full   how much to compute (quick)
                    MODEL=...                  chibi, a Stable Diffusion folder or hub id
+                   SCORER=...                 CLIP that scores; chibi's knows chibi only
                    CONCEPT=...                a name in data/concepts, or a folder of images
                    CLASS_WORD=...             what the concept is: girl, dog, mug, ...
                    TRAIN=missing|never        train what is missing, or only draw again
   make test        set up, unit tests, every notebook on the smoke profile    helpers.check
   make test-slow   the tests that take minutes                                helpers.check --slow
   make lab         JupyterLab on the notebooks                                helpers.lab
-  make world       train the chibi world (PRESET=cpu|gpu)                     helpers.world.build
+  make world       train the chibi world (PRESET=cpu|gpu, UNET_B=yes)         helpers.world.build
                    then: measure it, draw 200 pictures to check by eye,     helpers.world.card, .eye
                    look for a tradeoff, draw the concepts again             helpers.world.pilot, .newcomers
   make bench       time drawing and sampling                                  benchmarks.bench

@@ -9,7 +9,7 @@ from transformers import CLIPConfig, CLIPModel, CLIPTokenizer
 from helpers.world.vocabulary import MAX_LENGTH
 
 TEXT_WIDTH = 128
-UNET_CHANNELS = {"unet": (32, 64, 128), "unet_b": (40, 72, 112)}
+UNET_CHANNELS = {"unet": (32, 64, 128), "unet_b": (24, 56, 104)}
 
 
 def make_vae() -> AutoencoderKL:

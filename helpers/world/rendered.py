@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import inspect
+import json
 import logging
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
@@ -13,6 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from helpers.files import aside
+from helpers.world import captions, population, sampling
 from helpers.world.captions import caption
 from helpers.world.draw import draw
 from helpers.world.sampling import training_scene, wide_scene
@@ -26,8 +29,10 @@ CAPTIONS = 6  # captions written for each picture
 
 @functools.cache
 def drawings_hash() -> str:
-    """Hash of what this code draws and says: a few pictures, masks and captions of each kind."""
-    digest = hashlib.sha256()
+    """Hash of what this code draws and says: a few pictures, masks and captions of each kind, all words' ids."""
+    digest = hashlib.sha256(json.dumps(make_tokenizer().get_vocab(), sort_keys=True).encode())
+    for module in (captions, population, sampling):  # a few captions do not show what is rarely said
+        digest.update(inspect.getsource(module).encode())
     for i in range(24):
         for scene in (training_scene(i), wide_scene(i)):
             digest.update(b"".join(array.tobytes() for array in draw(scene)))

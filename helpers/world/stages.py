@@ -26,6 +26,7 @@ from helpers.world.vocabulary import make_tokenizer
 
 log = logging.getLogger(__name__)
 M = TypeVar("M", bound=nn.Module)
+CODE = ("networks.py", "fit.py", "stages.py", "instruments.py", "reader.py")  # what decides on weights
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -57,10 +58,12 @@ class Site:
         return self.folder / f"data-{drawings_hash()}"
 
     def weights(self, name: str, *upstream: nn.Module) -> Path:
-        """File of a stage's weights, another one as soon as its settings, data or the models it stands on change."""
+        """File of a stage's weights, another one as soon as its settings, its code, its data or the models it stands on
+        change."""
         settings = getattr(self.preset, name.removesuffix("_b")), self.preset.seed, self.preset.training
         stands_on = [tensor_hash(model.state_dict().items()) for model in upstream]
-        key = content_hash(*settings, self.preset.wide, self.data.name, *stands_on)
+        code = [(Path(__file__).parent / name).read_text(encoding="utf-8") for name in CODE]
+        key = content_hash(*settings, self.preset.wide, self.data.name, *stands_on, *code)
         return self.folder / f"{name}-{key}.safetensors"
 
     def checkpoint(self, name: str, *upstream: nn.Module) -> dict[str, object]:
