@@ -34,16 +34,17 @@ def folder_aside(folder: Path) -> Iterator[Path]:
     part, old = folder.with_name(folder.name + ".aside"), folder.with_name(folder.name + ".old")
     if old.exists() and not folder.exists():  # killed between the two renames
         os.replace(old, folder)
-    shutil.rmtree(part, ignore_errors=True)
+    for leftover in (part, old):
+        shutil.rmtree(leftover, ignore_errors=True)
     part.mkdir(parents=True)
     try:
         yield part
         if folder.exists():
             os.replace(folder, old)
         os.replace(part, folder)
+        shutil.rmtree(old, ignore_errors=True)
     finally:
         shutil.rmtree(part, ignore_errors=True)
-        shutil.rmtree(old, ignore_errors=True)
 
 
 def write_bytes(path: Path, content: bytes) -> None:

@@ -144,7 +144,7 @@ def image_size(pipeline: StableDiffusionPipeline) -> int:
 
 
 def batch_that_fits(pipeline: StableDiffusionPipeline) -> int:
-    """How many pictures to sample at once: 32 up to 128 pixels, 2 of 512, which a 12 GB card holds in float32."""
+    """How many pictures to sample at once: 32 up to 128 pixels, fewer of larger ones, 2 of 512."""
     return max(1, min(32, 32 * 128**2 // image_size(pipeline) ** 2))
 
 

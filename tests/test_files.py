@@ -51,3 +51,18 @@ def test_ordinary_names(name):
 def test_out_folder(tmp_path):
     assert files.out_folder("", profile="quick") == files.ROOT / "reports" / "quick"
     assert files.out_folder(str(tmp_path), profile="quick") == tmp_path
+
+
+def test_a_folder_survives_a_kill_between_its_two_renames(tmp_path):
+    old, leftover = tmp_path / "it.old", tmp_path / "it.aside"
+    for folder in (old, leftover):
+        folder.mkdir()
+        (folder / "a").write_text(folder.suffix)
+    with pytest.raises(RuntimeError), files.folder_aside(tmp_path / "it"):
+        raise RuntimeError("it failed again")
+    assert (tmp_path / "it" / "a").read_text() == ".old"
+    old.mkdir()
+    (old / "a").write_text("killed before it was swept up")
+    with files.folder_aside(tmp_path / "it") as part:
+        (part / "b").write_text("new")
+    assert [path.name for path in tmp_path.iterdir()] == ["it"] and (tmp_path / "it" / "b").exists()

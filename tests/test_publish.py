@@ -9,6 +9,7 @@ from bs4 import BeautifulSoup
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 from helpers import publish, publish_html
+from helpers.publish_run import without_paths
 
 EVIL = "<img src=x onerror=alert(1)> {0} ' \" \\"
 PARAMETERS = """\
@@ -217,3 +218,11 @@ def test_only_full_writes_the_index_of_all(tmp_path):
     assert publish_html.index_path(reports / "full", profile="full") == reports / "index.html"
     assert publish_html.index_path(reports / "quick", profile="quick") == reports / "quick" / "index.html"
     assert publish_html.index_path(tmp_path, profile="full") == tmp_path / "index.html"
+
+
+@pytest.mark.parametrize("escaped", [False, True])
+def test_folders_with_accents_leave_no_path_either(escaped):
+    folder = "/srv/zoë/photos/mug"
+    papermill = f'concept = "{folder.encode("unicode_escape").decode()}"'
+    text = json.dumps({"concept": folder, "source": papermill}, ensure_ascii=escaped)
+    assert json.loads(without_paths(text, {"concept": folder})) == {"concept": "mug", "source": 'concept = "mug"'}

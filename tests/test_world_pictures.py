@@ -10,7 +10,7 @@ import pytest
 from helpers.files import ROOT
 from helpers.prompts import edit_file, load_edit_prompts, templates
 from helpers.world import scene as w
-from helpers.world.captions import RARE_WORDS, caption, full_caption, vocabulary
+from helpers.world.captions import RARE_WORDS, caption, full_caption
 from helpers.world.draw import draw
 from helpers.world.newcomers import CONFIRM, DEVELOP, concepts, newcomer
 from helpers.world.population import (
@@ -24,7 +24,7 @@ from helpers.world.population import (
 )
 from helpers.world.reader import Reader, read, targets
 from helpers.world.sampling import training_scene, wide_scene
-from helpers.world.vocabulary import make_tokenizer
+from helpers.world.vocabulary import make_tokenizer, vocabulary
 
 
 @pytest.fixture(scope="module")

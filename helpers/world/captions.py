@@ -13,7 +13,7 @@ from collections.abc import Iterable
 import numpy as np
 
 from helpers.world import scene as w
-from helpers.world.population import HELD_OUT_NAMES, NAMES, choose, name_weights
+from helpers.world.population import choose, name_weights
 from helpers.world.scene import Figure, Scene
 
 WRONG = 0.1  # share of named values that are wrong
@@ -49,21 +49,8 @@ STYLE_WORDS = {
 }
 NEUTRAL_NOUNS = ("photo", "picture", "rendering", "rendition", "depiction", "painting")
 NEUTRAL_ADJECTIVES = (
-    "",
-    "",
-    "",
-    "cropped",
-    "close-up",
-    "bright",
-    "dark",
-    "good",
-    "cool",
-    "nice",
-    "weird",
-    "clean",
-    "dirty",
-    "small",
-    "large",
+    *[""] * 3,
+    *["cropped", "close-up", "bright", "dark", "good", "cool", "nice", "weird", "clean", "dirty", "small", "large"],
 )
 SUBJECT_ADJECTIVES = ("nice", "cool", "clean", "dirty", "weird", "good")
 RARE_WORDS = ("zyx", "qev", "olm")  # hardly ever said and meaning nothing: for finetuning from a rare word
@@ -225,47 +212,6 @@ def drop_articles(opening: str, rest: str, g: np.random.Generator) -> str:
     if mode > 0.8:
         opening = " ".join(word for word in opening.split() if word not in ARTICLES)
     return f"{opening} {rest}".strip()
-
-
-def vocabulary() -> list[str]:
-    """Every word a caption, a template or an edit prompt can hold, sorted: each becomes one token."""
-    words: set[str] = (
-        set(NAMES)
-        | set(HELD_OUT_NAMES)
-        | set(CLASS_WORDS)
-        | set(RARE_WORDS)
-        | ARTICLES
-        | {"my", "and", "with", "wearing", "one"}
-    )
-    for table in (
-        w.COLOURS,
-        w.HAIR_COLOURS,
-        w.EYE_COLOURS,
-        w.HAIR_STYLES,
-        w.GARMENTS,
-        w.PATTERNS,
-        w.EMBLEMS,
-        w.ACCESSORIES,
-        w.BACKGROUNDS,
-        w.OBJECTS,
-        w.ART_STYLES,
-        w.POSES,
-        w.PLACES,
-        w.SKINS,
-    ):
-        words |= set(table)
-    phrases = [p[0] for p in BACKGROUND_PHRASES.values()] + list(PLACE_PHRASES.values())
-    phrases += [opening for openings in STYLE_OPENINGS.values() for opening in openings]
-    phrases += [
-        *NEUTRAL_NOUNS,
-        *NEUTRAL_ADJECTIVES,
-        *SUBJECT_ADJECTIVES,
-        "in the style of",
-        "next to",
-        "hair eyes skin emblem",
-    ]
-    words |= {word for phrase in phrases for word in phrase.replace("-", " ").split()}
-    return sorted(words - {"none"})
 
 
 def full_caption(scene: Scene) -> str:

@@ -23,7 +23,7 @@ from helpers.world.instruments import reconstruct
 from helpers.world.reader import Reader, load_reader, read
 
 log = logging.getLogger(__name__)
-GUIDANCE = 4.0
+GUIDANCE = {"follows": 4.0, "names_follow": 4.0, "spread_tv": 1.0}
 TARGETS = {
     "reader_accuracy": {"background": 0.98, "hair_colour": 0.98, "hair_style": 0.98, "object": 0.98, "art_style": 0.98},
     "reader_accuracy_reconstructed": {
@@ -84,12 +84,14 @@ def measure(*, device: str = "auto", scale: float = 1.0) -> dict:
 def generated_numbers(pipeline: StableDiffusionPipeline, reader: Reader, scale: float) -> dict:
     """What is measured on the pipeline's own pictures."""
     drawn = measures.drawer(pipeline)
-    pictures = measures.followed(drawn, reader, per_value=max(2, round(32 * scale)), guidance=GUIDANCE)
+    pictures = measures.followed(drawn, reader, per_value=max(2, round(32 * scale)), guidance=GUIDANCE["follows"])
     numbers = {"follows": measures.follows(pictures)}
     log.info("follows: %s", rounded(numbers["follows"]))
-    numbers["names_follow"] = measures.names_follow(drawn, reader, per_name=max(1, round(8 * scale)), guidance=GUIDANCE)
+    numbers["names_follow"] = measures.names_follow(
+        drawn, reader, per_name=max(1, round(8 * scale)), guidance=GUIDANCE["names_follow"]
+    )
     log.info("names: %s", rounded(numbers["names_follow"]))
-    numbers["spread_tv"] = measures.spread_tv(drawn, reader, n=round(4096 * scale), guidance=1.0)
+    numbers["spread_tv"] = measures.spread_tv(drawn, reader, n=round(4096 * scale), guidance=GUIDANCE["spread_tv"])
     log.info("spread: %s", rounded(numbers["spread_tv"]))
     return numbers
 
@@ -202,7 +204,7 @@ def write_card(*, device: str = "auto", scale: float = 1.0) -> None:
         "reasons": load_reasons(about),
         "training": about,
         "bytes": sizes(),
-        "guidance": {"follows": GUIDANCE, "names_follow": GUIDANCE, "spread_tv": 1.0},
+        "guidance": GUIDANCE,
         "solver_steps": 20,
     }
     write_json(CHIBI / "card.json", card)

@@ -62,7 +62,7 @@ class Site:
         change."""
         settings = getattr(self.preset, name.removesuffix("_b")), self.preset.seed, self.preset.training
         stands_on = [tensor_hash(model.state_dict().items()) for model in upstream]
-        code = [(Path(__file__).parent / name).read_text(encoding="utf-8") for name in CODE]
+        code = [(Path(__file__).parent / file).read_text(encoding="utf-8") for file in CODE]
         key = content_hash(*settings, self.preset.wide, self.data.name, *stands_on, *code)
         return self.folder / f"{name}-{key}.safetensors"
 

@@ -8,7 +8,9 @@ from collections import Counter
 from tokenizers import pre_tokenizers
 from transformers import CLIPTokenizer
 
-from helpers.world.captions import vocabulary
+from helpers.world import captions
+from helpers.world import scene as w
+from helpers.world.population import HELD_OUT_NAMES, NAMES
 
 MAX_LENGTH = 48  # tokens of a prompt, start and end included
 Pair = tuple[str, str]
@@ -53,3 +55,44 @@ def merged(word: list[str], pair: Pair) -> list[str]:
         else:
             result.append(piece)
     return result
+
+
+def vocabulary() -> list[str]:
+    """Every word a caption, a template or an edit prompt can hold, sorted: each becomes one token."""
+    words: set[str] = (
+        set(NAMES)
+        | set(HELD_OUT_NAMES)
+        | set(captions.CLASS_WORDS)
+        | set(captions.RARE_WORDS)
+        | captions.ARTICLES
+        | {"my", "and", "with", "wearing", "one"}
+    )
+    for table in (
+        w.COLOURS,
+        w.HAIR_COLOURS,
+        w.EYE_COLOURS,
+        w.HAIR_STYLES,
+        w.GARMENTS,
+        w.PATTERNS,
+        w.EMBLEMS,
+        w.ACCESSORIES,
+        w.BACKGROUNDS,
+        w.OBJECTS,
+        w.ART_STYLES,
+        w.POSES,
+        w.PLACES,
+        w.SKINS,
+    ):
+        words |= set(table)
+    phrases = [p[0] for p in captions.BACKGROUND_PHRASES.values()] + list(captions.PLACE_PHRASES.values())
+    phrases += [opening for openings in captions.STYLE_OPENINGS.values() for opening in openings]
+    phrases += [
+        *captions.NEUTRAL_NOUNS,
+        *captions.NEUTRAL_ADJECTIVES,
+        *captions.SUBJECT_ADJECTIVES,
+        "in the style of",
+        "next to",
+        "hair eyes skin emblem",
+    ]
+    words |= {word for phrase in phrases for word in phrase.replace("-", " ").split()}
+    return sorted(words - {"none"})
