@@ -24,10 +24,10 @@ from helpers.world.build import PRESETS, exported
 from helpers.world.export import as_reloaded, save_clip, save_pipeline, text_tower
 from helpers.world.fit import fit, learning_rate_at
 from helpers.world.instruments import make_scorer, reader_loss, save_reader, save_scorer
-from helpers.world.networks import make_clip, make_scheduler, make_unet, make_vae, normalise_latents
+from helpers.world.networks import make_clip, make_unet, make_vae, normalise_latents
 from helpers.world.reader import Reader, load_reader, targets
 from helpers.world.sampling import wide_scene
-from helpers.world.stages import Site, weights_halfway
+from helpers.world.stages import Site
 from helpers.world.vocabulary import MAX_LENGTH, make_tokenizer
 
 
@@ -80,10 +80,13 @@ def test_latents_are_normalised_without_changing_pictures():
         assert torch.allclose(vae.decode(after.mean).sample, decoded, atol=1e-4)
 
 
-def test_weights_lie_halfway_between_those_of_epsilon_and_of_the_clean_picture():
-    kept = make_scheduler().alphas_cumprod
-    snr = kept / (1 - kept)
-    assert torch.allclose(weights_halfway(kept).log(), (torch.zeros(1000) - snr.log()) / 2, atol=1e-4)
+@pytest.mark.parametrize("name", ["unet", "unet_b"])
+def test_an_untrained_unet_returns_its_noisy_input(name):
+    noisy = torch.randn(4, 4, 16, 16, generator=torch.Generator().manual_seed(0))
+    states = torch.randn(4, 48, 128, generator=torch.Generator().manual_seed(1))
+    with torch.no_grad():
+        predicted = make_unet(name).eval()(noisy, torch.tensor([1, 300, 700, 999]), states).sample
+    assert (predicted - noisy).square().mean() < 1e-3
 
 
 def test_words_start_far_apart():

@@ -40,7 +40,7 @@ PRESETS = {
         clip=(1000, 160),
         scorer=(700, 160),
         reader=(4500, 64),
-        unet=(6000, 48),
+        unet=(8000, 48),
     ),
     "gpu": Preset(
         training=120_000,

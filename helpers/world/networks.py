@@ -9,7 +9,7 @@ from transformers import CLIPConfig, CLIPModel, CLIPTokenizer
 from helpers.world.vocabulary import MAX_LENGTH
 
 TEXT_WIDTH = 128
-UNET_CHANNELS = {"unet": (32, 64, 128), "unet_b": (24, 56, 104)}
+UNET_CHANNELS = {"unet": (32, 64, 128), "unet_b": (32, 56, 104)}
 
 
 def make_vae() -> AutoencoderKL:
@@ -43,14 +43,16 @@ def normalise_latents(vae: AutoencoderKL, mean: torch.Tensor, deviation: torch.T
 def make_clip(tokenizer: CLIPTokenizer) -> CLIPModel:
     """The CLIP whose text tower conditions the UNet.
 
-    Its words start far apart: transformers' embeddings (deviation 0.02) are drowned by what the layers add, and after
-    a short training "left" and "right" were nearer to each other than to themselves in another sentence.
+    Its words start far apart, at a deviation of 1 instead of transformers' 0.02, which a short training leaves drowned
+    by what the layers add: then "left" and "right" are nearer to each other than to themselves in another sentence,
+    and the UNet, which reads every word's state, never learns them. The picture's 64 patches, too, start with
+    positions that can be told apart.
     """
     text = {
         "vocab_size": len(tokenizer),
         "hidden_size": TEXT_WIDTH,
         "intermediate_size": 4 * TEXT_WIDTH,
-        "num_hidden_layers": 4,
+        "num_hidden_layers": 3,
         "num_attention_heads": 4,
         "max_position_embeddings": MAX_LENGTH,
         "projection_dim": 128,
@@ -70,14 +72,15 @@ def make_clip(tokenizer: CLIPTokenizer) -> CLIPModel:
     clip = CLIPModel(CLIPConfig(text_config=text, vision_config=vision, projection_dim=128))
     embeddings = clip.text_model.embeddings
     with torch.no_grad():
-        embeddings.token_embedding.weight *= 0.24 / 0.02
-        embeddings.position_embedding.weight *= 0.1 / 0.02
+        embeddings.token_embedding.weight *= 1 / 0.02
+        embeddings.position_embedding.weight *= 0.3 / 0.02
+        clip.vision_model.embeddings.position_embedding.weight *= 0.2 / 0.02
     return clip
 
 
 def make_unet(name: str) -> UNet2DConditionModel:
-    """Stable Diffusion's layout at a hundredth of its width."""
-    return UNet2DConditionModel(
+    """Stable Diffusion's layout at a hundredth of its width; untrained, it returns its input."""
+    unet = UNet2DConditionModel(
         sample_size=16,
         in_channels=4,
         out_channels=4,
@@ -89,6 +92,42 @@ def make_unet(name: str) -> UNet2DConditionModel:
         attention_head_dim=(2, 4, 8),  # numbers of heads, in spite of the name
         norm_num_groups=8,
     )
+    start_as_identity(unet)
+    return unet
+
+
+def start_as_identity(unet: UNet2DConditionModel) -> None:
+    """Let an untrained UNet return its noisy input [n, 4, h, w].
+
+    At the noisiest timesteps the input is the noise but for a few thousandths of its variance, and those few decide
+    what is where; a network that has to learn to copy cannot see them. After 300 steps of 48 its error in the clean
+    picture at t = 999 was 1.9 (variance 1) and no word for a place mattered; from the identity it was 1.0, and a wrong
+    word for the place cost 0.06.
+
+    Each latent channel passes the last block beside its negative, silu(z) - silu(-z) = z, and with two constants, so
+    that the group norm's scale hardly depends on the input. All other paths into these channels start at zero.
+    """
+    block = unet.up_blocks[-1]
+    resnet, attention = block.resnets[-1], block.attentions[-1]
+    skipped = resnet.in_channels - unet.conv_in.out_channels  # where the skip connection's channels begin
+    constant = 2.0
+    deviation = ((1 + constant**2) / 2) ** 0.5
+    with torch.no_grad():
+        unet.conv_out.weight.zero_()
+        unet.conv_out.bias.zero_()
+        for channel in range(unet.config.in_channels):
+            group = [4 * channel + i for i in range(4)]
+            for layer in (resnet.conv2, attention.proj_out, resnet.conv_shortcut):
+                layer.weight[group] = 0
+                layer.bias[group] = 0
+            for i, sign in zip(group, (1, -1), strict=False):
+                unet.conv_in.weight[i] = 0
+                unet.conv_in.bias[i] = 0
+                unet.conv_in.weight[i, channel, 1, 1] = sign
+                resnet.conv_shortcut.weight[i, skipped + i] = 1
+                unet.conv_out.weight[channel, i, 1, 1] = sign * deviation
+            resnet.conv_shortcut.bias[group[2]] = constant
+            resnet.conv_shortcut.bias[group[3]] = -constant
 
 
 def make_scheduler() -> DDPMScheduler:

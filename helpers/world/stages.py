@@ -195,12 +195,14 @@ def train_unet(
 ) -> tuple[UNet2DConditionModel, Fitted]:
     """Epsilon prediction (DDPM, arXiv 2006.11239, equation 14) on latents; one caption in ten is empty; EMA weights.
 
-    Two things make a short training go further: each batch covers the timesteps evenly, and noisy ones weigh more,
-    since place, pose and colours are settled there (see `weights_halfway`).
+    Three things make a short training go further. Where things are is decided while the picture is nearly all noise,
+    so noisy timesteps are drawn more often (in proportion to t) and weigh more: the loss is divided by the share of
+    the picture in the input's variance, which makes it that of the velocity (Salimans and Ho, arXiv 2202.00512,
+    section 4). Each batch covers the timesteps evenly. The UNet starts as the identity (`start_as_identity`).
     """
     steps, size = site.preset.unet
     unet, scheduler = seeded(site, name, make_unet, name), make_scheduler()
-    weights = weights_halfway(scheduler.alphas_cumprod).to(site.device)
+    weights = (1 / scheduler.alphas_cumprod).to(site.device)
     tokens = load(site.data, "tokens", site.preset.training)
     mean, deviation = latents(site, vae)
     empty = torch.from_numpy(np.asarray(make_tokenizer()("", padding="max_length").input_ids))
@@ -213,8 +215,8 @@ def train_unet(
         g = site.generator(f"{name} noise", step)
         ids[torch.rand(size, generator=g) < 0.1] = empty
         drawn = [torch.randn(size, *mean.shape[1:], generator=g).to(site.device) for _ in range(2)]
-        evenly = (torch.arange(size) + torch.rand(size, generator=g)) * (1000 / size)
-        timesteps = evenly.long().clamp(max=999).to(site.device)
+        evenly = (torch.arange(size) + torch.rand(size, generator=g)) / size
+        timesteps = (1000 * evenly.sqrt()).long().clamp(max=999).to(site.device)
         clean = mean[rows].float() + deviation[rows].float() * drawn[0]
         noisy = scheduler.add_noise(clean, drawn[1], timesteps)
         with torch.no_grad():
@@ -233,13 +235,3 @@ def train_unet(
         ema_decay=0.999,
     )
     return unet, fitted
-
-
-def weights_halfway(alphas_cumprod: Tensor) -> Tensor:
-    """Loss weight of each timestep [steps] under epsilon prediction: 1 / sqrt(SNR).
-
-    The geometric mean of epsilon's own weighting (1, blind to layout: at SNR 0.01 all there is to know of the picture
-    is a hundredth of the loss) and the clean picture's (1 / SNR; Salimans and Ho, arXiv 2202.00512, section 4). Every
-    timestep then adds about the same to the loss.
-    """
-    return ((1 - alphas_cumprod) / alphas_cumprod).sqrt()
