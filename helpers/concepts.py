@@ -48,6 +48,11 @@ class Concept:
     """Content of scenes.json, what each picture of the folder shows; empty without it."""
 
     @property
+    def class_word(self) -> str:
+        """What the pictures show, by concept.json; "character" where it does not say."""
+        return str(self.facts.get("class_word", "character"))
+
+    @property
     def fingerprint(self) -> str:
         """Hash of the training images and masks, wherever they lie."""
         masks = () if self.masks is None else [("masks", self.masks)]

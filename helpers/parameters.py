@@ -26,7 +26,7 @@ COMMON_RULES = {
     "model": "not empty",
     "scorer": "not empty",
     "concept": "not empty",
-    "class_word": "not empty",
+    "class_word": "",
     "seed": "0 .. 4294967295",
     "device": "auto | cpu | cuda | cuda:[0-9]",
     "out": "",

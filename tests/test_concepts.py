@@ -170,3 +170,9 @@ def test_real_photographs():
     concept = concepts.load_concept(str(REAL / "can"), size=64)
     assert concept.images.shape == (6, 3, 64, 64) and concept.name == "can"
     assert concept.images.float().std() > 20
+
+
+def test_a_concept_says_its_class_word(tmp_path):
+    assert load("style-watercolour", size=64).class_word == "painting"
+    save(tmp_path / "a.png")
+    assert load(tmp_path).class_word == "character"

@@ -178,7 +178,7 @@ def test_the_answer_stands_under_the_title(published):
         (["-p", "step", "3"], "did you mean steps"),
         (["-p", "steps", "0"], "Parameter steps cannot be 0"),
         (["-p", "seed", "-1"], "Parameter seed cannot be -1"),
-        (["-p", "class_word", " "], "Parameter class_word cannot be ' '"),
+        (["-p", "concept", " "], "Parameter concept cannot be ' '"),
         (["--concept", "no/such"], "There is no concept or folder 'no/such'"),
         (["--concept", "x" * 5000], "File name too long"),
         (["02_missing"], "name one of 00_good, 01_bad"),
