@@ -26,12 +26,28 @@ class InputError(ValueError):
     """Bad input by a user: one sentence that says what is wrong, where, and what to do."""
 
 
+NORMS = ("free", "fixed", "decayed")
+"""Rows as Adam moves them; on a sphere, only their direction learned; drawn towards the words' mean length."""
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class InversionConfig:
     """Textual inversion of one placeholder token (Gal et al., 2208.01618, section 4)."""
 
     class_word: str
-    """Word or words whose mean embedding initializes the token."""
+    """Word or words for what the images show."""
+    initializer: str = ""
+    """What the token starts from: other words, "random", or nothing for the class word; the mean of several words."""
+    vectors: int = 1
+    """Rows of the embedding table that stand for the token, one after the other."""
+    further_vector_after: int = 0
+    """Updates after which each further vector joins (the paper's progressive extension); 0 starts with all."""
+    per_image: bool = False
+    """A row of its own for each training image besides the shared ones: "S* with S_i" (the paper's per-image tokens)."""
+    l2: float = 0.0
+    """Weight of the squared distance of each row to its start, in the loss."""
+    norm: str = "free"
+    """What happens to the rows' lengths: one of NORMS."""
     learning_rate: float = 5e-3
     """Adam's constant step size, in units of an embedding entry (the paper's base rate)."""
     steps: int = 1000
@@ -44,14 +60,22 @@ class InversionConfig:
     """Share of mirrored images; 0 keeps left and right apart, which identities may need."""
     seed: int = 0
     """Seed of every named random stream of the training."""
+    checkpoints: tuple[int, ...] = ()
+    """Updates after which the rows are kept as results, besides the last."""
 
     def __post_init__(self) -> None:
-        require_positive(self, "learning_rate", "steps", "batch_size")
+        require_positive(self, "learning_rate", "steps", "batch_size", "vectors")
         require_seed(self)
         if not self.class_word.strip():
             raise InputError("class_word is empty: name what the images show, for example class_word=toy.")
         if not 0 <= self.flip_probability <= 1:
             raise InputError(f"flip_probability is {self.flip_probability}: give a share from 0 to 1.")
+        if self.norm not in NORMS:
+            raise InputError(f"norm is {self.norm!r}: name one of {', '.join(NORMS)}.")
+        if not (math.isfinite(self.l2) and self.l2 >= 0) or self.further_vector_after < 0:
+            raise InputError("l2 and further_vector_after must be 0 or above.")
+        if any(not 0 < step <= self.steps for step in self.checkpoints):
+            raise InputError(f"checkpoints are {list(self.checkpoints)}: give steps from 1 to {self.steps}.")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

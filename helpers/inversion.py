@@ -1,11 +1,13 @@
-"""Textual inversion (Gal et al., 2208.01618): find the token row that stands for a concept.
+"""Textual inversion (Gal et al., 2208.01618): find the token rows that stand for a concept.
 
-The model stays frozen; the only parameter is the row of the placeholder token, started from the
-class word. Nothing here touches the pipeline's tokenizer or embedding table (see tokens.py).
+The model stays frozen; the only parameters are the rows of the placeholder token. Nothing here touches
+the pipeline's tokenizer or embedding table (see tokens.py). Runs that differ in learning rate, weight
+of a term, start or number of vectors train as one batch.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,87 +15,192 @@ import torch
 from diffusers import StableDiffusionPipeline
 from safetensors.torch import save
 from torch import Tensor
+from torch.nn.functional import normalize
 from tqdm import tqdm
 
 from helpers import tokens
 from helpers.config import BATCH_PROGRESS, InversionConfig, content_hash
 from helpers.files import write_bytes
-from helpers.plan import Plan, StepPlan
-from helpers.prompts import templates
-from helpers.train import StepRecord, adam, denoising_loss, latent_moments, train, training_schedule
+from helpers.plan import Plan, StepPlan, generator
+from helpers.prompts import IMAGE_PLACEHOLDER, templates
+from helpers.train import (
+    Update,
+    TrainState,
+    adam,
+    denoising_losses,
+    latent_moments,
+    start,
+    train,
+    training_schedule,
+)
+
+SHARED = ("steps", "batch_size", "template_set", "per_image", "flip_probability", "norm", "seed", "checkpoints")
+"""What the runs of one batch have in common, besides the images."""
+PRIOR = 1e-4
+"""Pull towards the start's direction where the norm is fixed (2512.13672; its code's kappa)."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Inversion:
-    """A finished inversion."""
+    """A finished inversion of K rows, on the CPU."""
 
     config: InversionConfig
     initial: Tensor
-    """[1, D] float32 on the CPU: the class word's row."""
-    rows: Tensor
-    """[1, D] float32 on the CPU: the learned row."""
-    records: tuple[StepRecord, ...]
-    """One a step."""
+    """[K, D] float32: where the rows started."""
+    checkpoints: dict[int, Tensor]
+    """[K, D] float32 by the number of updates: those asked for and the last."""
+    history: dict[str, Tensor]
+    """loss, gradient_norm and moved [steps], float64, as in train.StepRecord."""
     failed_at: int | None
-    """Step that was not finite, if one was; the row is the one before it."""
+    """Step that was not finite, if one was; later rows are the ones before it."""
+
+    @property
+    def rows(self) -> Tensor:
+        """[K, D]: the rows in the end."""
+        return self.checkpoints[max(self.checkpoints)]
 
 
-def class_row(pipeline: StableDiffusionPipeline, class_word: str) -> Tensor:
-    """Initial row [1, D] of a class word: its embedding, the mean of them if it is several words.
+def embedding_table(pipeline: StableDiffusionPipeline) -> Tensor:
+    """[V, D] the text encoder's rows, in float32 or better."""
+    table = pipeline.text_encoder.get_input_embeddings().weight.detach()
+    return table.to(torch.promote_types(table.dtype, torch.float32))
+
+
+def word_rows(pipeline: StableDiffusionPipeline, words: str) -> Tensor:
+    """Row [D] of a word: its embedding, the mean of them if it is several words.
 
     The paper asks for a single-token word; the mean is the extension for "toy dog".
     """
-    ids = torch.tensor(tokens.class_word_ids(pipeline.tokenizer, class_word))
-    table = pipeline.text_encoder.get_input_embeddings().weight
-    return table[ids.to(table.device)].float().mean(dim=0, keepdim=True)
+    ids = torch.tensor(tokens.class_word_ids(pipeline.tokenizer, words))
+    return embedding_table(pipeline)[ids].mean(dim=0)
+
+
+def mean_length(pipeline: StableDiffusionPipeline) -> float:
+    """Mean Euclidean length of the rows of the embedding table."""
+    return embedding_table(pipeline).norm(dim=1).mean().item()
+
+
+def initial_rows(pipeline: StableDiffusionPipeline, config: InversionConfig, *, vectors: int, images: int) -> Tensor:
+    """Where rows start, [vectors + images, D]: all at the initializer, or at random with the table's spread."""
+    table = embedding_table(pipeline)
+    if config.initializer == "random":
+        streams = [("init", k) for k in range(vectors)] + [("init of an image", i) for i in range(images)]
+        draws = [torch.randn(table.shape[1], generator=generator(config.seed, *stream)) for stream in streams]
+        rows = table.mean(0) + table.std(0) * torch.stack(draws).to(table)
+    else:
+        rows = word_rows(pipeline, config.initializer or config.class_word).expand(vectors + images, -1).clone()
+    return normalize(rows, dim=-1) * mean_length(pipeline) if config.norm == "fixed" else rows
 
 
 def invert(
-    pipeline: StableDiffusionPipeline,
-    images: Tensor,
-    *,
-    config: InversionConfig,
-) -> Inversion:
-    """Learn one token row from images.
+    pipeline: StableDiffusionPipeline, images: Tensor, *, configs: Sequence[InversionConfig]
+) -> list[Inversion]:
+    """Learn the rows of R tokens from the same images, in one batch.
 
     Args:
         pipeline: frozen, left as it is.
         images: [N, 3, S, S] uint8, S the pipeline's image size.
-        config: what to train.
+        configs: R runs, equal in what SHARED names.
 
     Raises:
-        InputError: the class word is not in the vocabulary, or there is no such template set.
+        InputError: an initializer is not in the vocabulary, or there is no such template set.
+        ValueError: the runs cannot share a batch.
     """
-    texts = templates(config.template_set)
-    initial = class_row(pipeline, config.class_word)
-    rows = initial.clone().requires_grad_(True)
-    ids = tokens.tokenize(pipeline.tokenizer, texts).to(rows.device)
+    common = configs[0]
+    if any(getattr(config, name) != getattr(common, name) for config in configs for name in SHARED):
+        raise ValueError(f"the runs of a batch must agree on {', '.join(SHARED)}")
+    vectors = max(config.vectors for config in configs)
+    own = len(images) if common.per_image else 0
+    initial = torch.stack([initial_rows(pipeline, config, vectors=vectors, images=own) for config in configs])
     moments = latent_moments(pipeline.vae, images)
     schedule = training_schedule(pipeline.scheduler)
+    texts = [f"{text} with {IMAGE_PLACEHOLDER}" if common.per_image else text for text in templates(common.template_set)]
     plan = Plan(
-        seed=config.seed,
+        seed=common.seed,
         images=len(images),
         templates=len(texts),
-        batch_size=config.batch_size,
+        batch_size=common.batch_size,
         latent_shape=tuple(moments.mean.shape[2:]),
         timesteps=schedule.config.num_train_timesteps,
-        flip_probability=config.flip_probability,
+        flip_probability=common.flip_probability,
     )
+    by_vectors = [tokens.tokenize(pipeline.tokenizer, texts, vectors=n + 1) for n in range(vectors)]
+    ids = torch.stack(by_vectors).to(initial.device)  # [vectors, T, L]
+    weights = torch.tensor([config.l2 for config in configs], device=initial.device)
 
-    def loss(step: StepPlan) -> Tensor:
-        states = tokens.encode(pipeline.text_encoder, ids[step.templates.to(ids.device)], rows=rows)
-        return denoising_loss(pipeline, schedule, moments.draw(step), states, step)
+    def loss(step: StepPlan, values: Tensor) -> Tensor:
+        rows = values.view_as(initial)
+        joined = torch.tensor([vectors_at(config, step.index) - 1 for config in configs])
+        prompts = tokens.of_images(ids[joined][:, step.templates], step.images, first=vectors)
+        states = tokens.encode(pipeline.text_encoder, prompts, rows=rows)
+        losses = denoising_losses(pipeline, schedule, moments.draw(step), states, step)
+        return losses + weights * (rows - initial).square().sum((1, 2)) if weights.any() else losses
 
-    state = adam([rows], learning_rate=config.learning_rate)
-    steps = train(state, loss=loss, plan=plan, steps=config.steps)
-    records = tuple(tqdm(steps, total=config.steps, desc="textual inversion", unit="step", **BATCH_PROGRESS))
-    return Inversion(
-        config=config,
-        initial=initial.cpu(),
-        rows=rows.detach().cpu(),
-        records=records,
-        failed_at=state.failed_at,
-    )
+    rates = torch.tensor([config.learning_rate for config in configs])
+    state = start(initial.flatten(1), learning_rates=rates)
+    steps = train(state, loss=loss, plan=plan, steps=common.steps, update=row_update(pipeline, common.norm, initial))
+    kept, records = {}, []
+    for record in tqdm(steps, total=common.steps, desc="textual inversion", unit="step", **BATCH_PROGRESS):
+        records.append(record)
+        if state.step in common.checkpoints:
+            kept[state.step] = state.values.detach().view_as(initial).cpu().clone()
+    kept[state.step] = state.values.detach().view_as(initial).cpu()
+    history = {
+        name: torch.stack([getattr(record, name) for record in records]).double().cpu()
+        for name in ("loss", "gradient_norm", "moved")
+    }
+    return [
+        Inversion(
+            config=config,
+            initial=initial[r].cpu(),
+            checkpoints={step: rows[r] for step, rows in kept.items()},
+            history={name: values[:, r] for name, values in history.items()},
+            failed_at=failed if (failed := int(state.failed_at[r])) >= 0 else None,
+        )
+        for r, config in enumerate(configs)
+    ]
+
+
+def vectors_at(config: InversionConfig, step: int) -> int:
+    """How many vectors stand for the token at a step; the paper lets them join one by one (2208.01618, section 5.2)."""
+    after = config.further_vector_after
+    return min(config.vectors, 1 + step // after) if after else config.vectors
+
+
+def row_update(pipeline: StableDiffusionPipeline, norm: str, initial: Tensor) -> Update:
+    """How rows move; initial [R, K, D]."""
+    if norm == "fixed":
+        return lambda state, gradient: on_sphere(state, gradient, initial)
+    if norm == "decayed":
+        length = mean_length(pipeline)
+        return lambda state, gradient: towards_length(state, adam(state, gradient), initial.shape[1:], length)
+    return adam
+
+
+def on_sphere(state: TrainState, gradient: Tensor, initial: Tensor) -> Tensor:
+    """Directional Textual Inversion (2512.13672): steps of a fixed length along the sphere of the rows' lengths.
+
+    The gradient with respect to the direction, with the constant pull of a von Mises-Fisher prior around the start, is
+    projected on the tangent space and scaled to unit length; the new direction is scaled back to the sphere. The
+    learning rate is the step in radians.
+    """
+    length = initial.norm(dim=-1, keepdim=True)
+    direction, centre = state.values.view_as(initial) / length, initial / length
+    slope = length * gradient.view_as(initial) - PRIOR * centre
+    slope = slope - (slope * direction).sum(-1, keepdim=True) * direction
+    moved = direction - state.learning_rates[:, None, None] * normalize(slope, dim=-1, eps=1e-8)
+    return (length * normalize(moved, dim=-1)).flatten(1)
+
+
+def towards_length(state: TrainState, values: Tensor, shape: torch.Size, length: float) -> Tensor:
+    """Values [R, P] as rows of `shape` [K, D], whose lengths go a share min(1, 100 lr) of the way to `length`.
+
+    After cloneofsimo/lora's lora_pti, whose length is 0.4, the words' of Stable Diffusion 1.x.
+    """
+    rows = values.unflatten(1, shape)
+    now = rows.norm(dim=-1, keepdim=True)
+    share = (100 * state.learning_rates).clamp(max=1)[:, None, None]
+    return (rows / now * (now + share * (length - now))).flatten(1)
 
 
 def inversion_hash(config: InversionConfig, *, pipeline: str, images: str) -> str:

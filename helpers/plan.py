@@ -24,6 +24,8 @@ def generator(seed: int, stream: str, *index: int) -> torch.Generator:
 class StepPlan:
     """The draws of one step of B images; latents have shape [C, h, w]."""
 
+    index: int
+    """Number of the step, from 0."""
     images: Tensor
     """[B] indices of training images."""
     flips: Tensor
@@ -59,6 +61,7 @@ class Plan:
         data = generator(self.seed, "data", index)
         batch, latents = (self.batch_size,), (self.batch_size, *self.latent_shape)
         return StepPlan(
+            index=index,
             images=torch.randint(self.images, batch, generator=data),
             flips=torch.rand(batch, generator=data) < self.flip_probability,
             templates=torch.randint(self.templates, batch, generator=data),

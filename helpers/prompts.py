@@ -16,6 +16,7 @@ from helpers.config import InputError
 from helpers.files import ROOT
 
 PLACEHOLDER = "S*"
+IMAGE_PLACEHOLDER = "S_i"
 KINDS = ("background", "style", "object", "companion", "pose")
 
 _OBJECT = (

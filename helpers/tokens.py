@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import difflib
 import logging
+import re
 from collections.abc import Sequence
 
 import torch
@@ -16,11 +17,13 @@ from torch import Tensor, nn
 from transformers import PreTrainedTokenizerBase
 
 from helpers.config import InputError
-from helpers.prompts import PLACEHOLDER
+from helpers.prompts import IMAGE_PLACEHOLDER, PLACEHOLDER
 
 log = logging.getLogger(__name__)
 
 WORD_END = "</w>"
+IMAGE_TOKEN = -(10**6)
+"""Stands where a prompt has S_i, the row of a training image, until `of_images` puts the image's own id there."""
 GENERAL_WORDS = ("character", "girl", "boy", "person", "woman", "man", "toy", "animal", "object", "dog", "cat", "thing")
 
 
@@ -67,16 +70,17 @@ def similar_words(tokenizer: PreTrainedTokenizerBase, word: str) -> list[str]:
 
 
 def tokenize(tokenizer: PreTrainedTokenizerBase, prompts: Sequence[str], *, vectors: int = 1) -> Tensor:
-    """Ids [N, L] of the prompts, padded to the tokenizer's length L, with -1 to -vectors for S*.
+    """Ids [N, L] of the prompts, padded to the tokenizer's length L, with -1 to -vectors for S* and IMAGE_TOKEN for S_i.
 
     A prompt that is too long loses its end, as in Stable Diffusion, with a warning in the log.
     """
     length = tokenizer.model_max_length
-    marks = [-1 - k for k in range(vectors)]
+    marks = {PLACEHOLDER: [-1 - k for k in range(vectors)], IMAGE_PLACEHOLDER: [IMAGE_TOKEN]}
+    between = re.compile("|".join(f"({re.escape(mark)})" for mark in marks))
     ids = torch.full((len(prompts), length), tokenizer.pad_token_id)
     for row, prompt in zip(ids, prompts, strict=True):
-        pieces = [piece_ids(tokenizer, part) for part in prompt.split(PLACEHOLDER)]
-        body = pieces[0] + [token for piece in pieces[1:] for token in marks + piece]
+        parts = [part for part in between.split(prompt) if part]
+        body = [token for part in parts for token in marks.get(part) or piece_ids(tokenizer, part)]
         if len(body) > length - 2:
             log.warning("prompt %r has %d tokens, the model reads the first %d", prompt, len(body), length - 2)
         whole = [tokenizer.bos_token_id, *body[: length - 2], tokenizer.eos_token_id]
@@ -84,26 +88,36 @@ def tokenize(tokenizer: PreTrainedTokenizerBase, prompts: Sequence[str], *, vect
     return ids
 
 
-def encode(text_encoder: nn.Module, ids: Tensor, *, rows: Tensor | None = None) -> Tensor:
-    """Text states [N, L, D] of ids [N, L], where id -1 - k reads row k of rows [K, D].
+def of_images(ids: Tensor, images: Tensor, *, first: int) -> Tensor:
+    """Ids [..., N, L] in which S_i reads row first + images[n] for prompt n."""
+    return torch.where(ids == IMAGE_TOKEN, (-1 - first - images)[:, None], ids)
 
-    Differentiable with respect to the rows. These are the states after the final layer norm, which
-    condition Stable Diffusion's UNet.
+
+def encode(text_encoder: nn.Module, ids: Tensor, *, rows: Tensor | None = None) -> Tensor:
+    """Text states [..., N, L, D] of ids [..., N, L], where id -1 - k reads row k of rows [..., K, D].
+
+    The leading dimensions are runs, each with rows of its own. Differentiable with respect to the rows. These are the
+    states after the final layer norm, which condition Stable Diffusion's UNet.
 
     Raises:
         ValueError: the ids name a learned row and no rows are given.
     """
-    learned = ids < 0
+    flat = ids.flatten(0, -2)
+    learned = flat < 0
     if rows is None:
         if learned.any():
             raise ValueError("the prompt has S* in it, so rows are needed")
-        return text_encoder(ids).last_hidden_state
+        return text_encoder(flat).last_hidden_state.unflatten(0, ids.shape[:-1])
+    first = torch.arange(0, rows.flatten(0, -2).shape[0], rows.shape[-2], device=ids.device)  # of each run's rows
+    which = first.view(*ids.shape[:-2], 1, 1) + (-1 - ids).clamp(min=0)
 
     def insert_rows(module: nn.Module, arguments: tuple, output: Tensor) -> Tensor:
-        return torch.where(learned.unsqueeze(-1), rows[(-1 - ids).clamp(min=0)].to(output.dtype), output)
+        chosen = rows.flatten(0, -2)[which.flatten(0, -2)]
+        return torch.where(learned.unsqueeze(-1), chosen.to(output.dtype), output)
 
     hook = text_encoder.get_input_embeddings().register_forward_hook(insert_rows)
     try:
-        return text_encoder(ids.clamp(min=0)).last_hidden_state
+        states = text_encoder(flat.clamp(min=0)).last_hidden_state
     finally:
         hook.remove()
+    return states.unflatten(0, ids.shape[:-1])

@@ -1,78 +1,135 @@
-"""The one training loop: it advances a state, yields a record a step, and writes no file.
+"""The one training loop: R runs advance together, one record a step, and no file is written.
 
-What is trained and what the loss is come in as a state and a function, so that token rows and
-adapters share the loop. The denoising objective they share is here too.
+Runs that share a plan see the same images, noise and timesteps, so they share one batch of the UNet:
+a sweep costs hardly more arithmetic than its runs apart, and far fewer calls. What is trained and what
+the loss is come in as a state and a function, so that token rows and adapters share the loop.
 """
 
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import torch
 from diffusers import AutoencoderKL, DDPMScheduler, SchedulerMixin, StableDiffusionPipeline
 from torch import Tensor
-from torch.nn import functional
 
 from helpers.plan import Plan, StepPlan
 
 log = logging.getLogger(__name__)
 
 ENCODE_BATCH = 8
+BETAS, EPSILON = (0.9, 0.999), 1e-8
+Shapes = dict[str, tuple[int, ...]]
 
 
 @dataclass
 class TrainState:
-    """All that a training changes; saving it is saving the training."""
+    """All that a training of R runs of P parameters each changes; saving it is saving the training."""
 
-    parameters: list[Tensor]
-    """Leaf tensors that require a gradient."""
-    optimizer: torch.optim.Optimizer
-    """Over these parameters."""
+    values: Tensor
+    """[R, P] float, requires a gradient."""
+    learning_rates: Tensor
+    """[R], constant."""
+    first: Tensor
+    """[R, P], Adam's mean of the gradient."""
+    second: Tensor
+    """[R, P], Adam's mean of its square."""
+    failed_at: Tensor
+    """[R] step whose loss or gradient was not finite, -1 where all were; the values are those before it."""
     step: int = 0
-    """Updates made so far."""
-    failed_at: int | None = None
-    """Step whose loss or gradient was not finite; the parameters are those before it."""
+    """Updates made so far, the one being made included."""
+
+
+Update = Callable[[TrainState, Tensor], Tensor]
+"""State and gradients [R, P] to new values [R, P]; may change the state's moments."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class StepRecord:
-    """What one step was like."""
+    """What one step was like, for each of R runs."""
 
     step: int
     """Number of the step, from 0."""
-    loss: float
-    """Mean squared error of the prediction, before the update."""
-    gradient_norm: float
-    """Euclidean norm over all parameters."""
+    loss: Tensor
+    """[R], before the update."""
+    gradient_norm: Tensor
+    """[R] Euclidean norm over all parameters of the run, before clipping."""
+    moved: Tensor
+    """[R] Euclidean length of the update; 0 for a run that failed."""
 
 
-def adam(parameters: list[Tensor], *, learning_rate: float) -> TrainState:
-    """A fresh state with Adam at a constant learning rate and no weight decay."""
-    return TrainState(parameters=parameters, optimizer=torch.optim.Adam(parameters, lr=learning_rate))
+def start(values: Tensor, *, learning_rates: Tensor) -> TrainState:
+    """A fresh state at values [R, P], which are copied."""
+    values = values.detach().clone()
+    return TrainState(
+        values=values.requires_grad_(True),
+        learning_rates=learning_rates.to(values),
+        first=torch.zeros_like(values),
+        second=torch.zeros_like(values),
+        failed_at=torch.full((len(values),), -1, device=values.device),
+    )
 
 
-def train(state: TrainState, *, loss: Callable[[StepPlan], Tensor], plan: Plan, steps: int) -> Iterator[StepRecord]:
+def unpack(values: Tensor, shapes: Shapes) -> dict[str, Tensor]:
+    """Values [R, P] as named tensors [R, *shape], which share their memory and their gradient."""
+    parts = values.split([math.prod(shape) for shape in shapes.values()], dim=1)
+    return {name: part.unflatten(1, shape) for (name, shape), part in zip(shapes.items(), parts, strict=True)}
+
+
+def pack(tensors: dict[str, Tensor]) -> Tensor:
+    """Named tensors [R, ...] as values [R, P], the inverse of `unpack`."""
+    return torch.cat([tensor.flatten(1) for tensor in tensors.values()], dim=1)
+
+
+def train(
+    state: TrainState,
+    *,
+    loss: Callable[[StepPlan, Tensor], Tensor],
+    plan: Plan,
+    steps: int,
+    largest_gradient: float = math.inf,
+    update: Update | None = None,
+) -> Iterator[StepRecord]:
     """Advance the state to `steps` updates, one record each.
 
-    A step whose loss or gradient is not finite changes nothing; it is recorded in the state and ends
-    the training.
+    A run whose loss or gradient is not finite keeps the values it had; it stays in the batch, so that the others are
+    what they would have been, and its step is recorded in the state. The training ends when all have failed.
+
+    Args:
+        state: is changed.
+        loss: draws of a step and values [R, P] to the runs' losses [R]; run r's depends on values[r] alone.
+        plan: shared by the runs.
+        steps: updates in the end.
+        largest_gradient: a run's gradient is scaled down to this norm.
+        update: how values move; `adam` if it is not given.
     """
-    while state.step < steps and state.failed_at is None:
-        value = loss(plan.step(state.step))
-        gradients = torch.autograd.grad(value, state.parameters)
-        norm = torch.stack([gradient.norm() for gradient in gradients]).norm()
-        record = StepRecord(step=state.step, loss=value.item(), gradient_norm=norm.item())
-        if torch.isfinite(value) and torch.isfinite(norm):
-            for parameter, gradient in zip(state.parameters, gradients, strict=True):
-                parameter.grad = gradient
-            state.optimizer.step()
-            state.step += 1
-        else:
-            state.failed_at = state.step
-            log.warning("step %d is not finite (loss %s, gradient %s): training ends", state.step, value, norm)
-        yield record
+    while state.step < steps and bool((state.failed_at < 0).any()):
+        losses = loss(plan.step(state.step), state.values)
+        (gradient,) = torch.autograd.grad(losses.sum(), [state.values])
+        norms = gradient.norm(dim=1)
+        failing = (state.failed_at < 0) & ~(losses.isfinite() & norms.isfinite())
+        if failing.any():
+            state.failed_at = torch.where(failing, state.step, state.failed_at)
+            log.warning("step %d is not finite in run %s", state.step, failing.nonzero().flatten().tolist())
+        alive = (state.failed_at < 0)[:, None]
+        gradient = torch.where(alive, gradient * (largest_gradient / norms).clamp(max=1)[:, None], 0)
+        state.step += 1
+        with torch.no_grad():
+            moved = torch.where(alive, (update or adam)(state, gradient), state.values)
+            distance = (moved - state.values).norm(dim=1)
+            state.values.copy_(moved)
+        yield StepRecord(step=state.step - 1, loss=losses.detach(), gradient_norm=norms, moved=distance)
+
+
+def adam(state: TrainState, gradient: Tensor) -> Tensor:
+    """New values [R, P] by Adam (Kingma and Ba, 1412.6980, algorithm 1), each run at its own learning rate."""
+    state.first.lerp_(gradient, 1 - BETAS[0])
+    state.second.mul_(BETAS[1]).addcmul_(gradient, gradient, value=1 - BETAS[1])
+    rates = state.learning_rates[:, None] / (1 - BETAS[0] ** state.step)
+    return state.values - rates * state.first / (state.second.sqrt() / (1 - BETAS[1] ** state.step) ** 0.5 + EPSILON)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -122,24 +179,28 @@ def prediction_target(schedule: DDPMScheduler, latents: Tensor, noise: Tensor, t
     raise ValueError(f"prediction_type {schedule.config.prediction_type!r} has no training target")
 
 
-def denoising_loss(
+def denoising_losses(
     pipeline: StableDiffusionPipeline,
     schedule: DDPMScheduler,
     latents: Tensor,
     text_states: Tensor,
     step: StepPlan,
 ) -> Tensor:
-    """Mean squared error of the UNet's prediction (2208.01618, equation 2), a scalar in float32.
+    """Mean squared error of the UNet's prediction (2208.01618, equation 2) for each of R runs, [R], in float32 or better.
 
     Args:
         pipeline: supplies the UNet.
         schedule: adds the noise.
-        latents: [B, C, h, w], clean.
-        text_states: [B, L, D], the conditioning.
+        latents: [B, C, h, w], clean, the same for all runs.
+        text_states: [R, B, L, D], the conditioning of each run.
         step: supplies noise [B, C, h, w] and timesteps [B].
     """
+    runs = len(text_states)
     noise, timesteps = step.noise.to(latents), step.timesteps.to(latents.device)
-    noisy = schedule.add_noise(latents, noise, timesteps)
-    predicted = pipeline.unet(noisy, timesteps, encoder_hidden_states=text_states).sample
+    noisy = schedule.add_noise(latents, noise, timesteps).repeat(runs, 1, 1, 1)
+    states = text_states.flatten(0, 1)
+    predicted = pipeline.unet(noisy, timesteps.repeat(runs), encoder_hidden_states=states).sample
     target = prediction_target(schedule, latents, noise, timesteps)
-    return functional.mse_loss(predicted.float(), target.float())
+    exact = torch.promote_types(predicted.dtype, torch.float32)
+    error = predicted.to(exact).unflatten(0, (runs, -1)) - target.to(exact)
+    return error.square().flatten(1).mean(1)

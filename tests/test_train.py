@@ -18,44 +18,81 @@ def images(count=2):
     return values.to(torch.uint8)
 
 
-def quadratic(parameter):
-    return lambda step: ((parameter - 1) ** 2).sum()
+def quadratic(step, values):
+    return ((values - 1) ** 2).sum(1)
 
 
-def test_the_loop_is_adam_and_yields_every_step():
-    ours, theirs = torch.zeros(3, requires_grad=True), torch.zeros(3, requires_grad=True)
-    state = train.adam([ours], learning_rate=0.1)
-    records = list(train.train(state, loss=quadratic(ours), plan=plan(), steps=5))
-    optimizer = torch.optim.Adam([theirs], lr=0.1, weight_decay=0)
-    for _ in range(5):
-        optimizer.zero_grad()
-        quadratic(theirs)(None).backward()
-        optimizer.step()
-    assert torch.equal(ours, theirs)
+def begin(runs=1, rate=0.1, size=3):
+    return train.start(torch.zeros(runs, size), learning_rates=torch.full((runs,), rate))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_every_run_is_adam_at_its_own_rate(dtype):
+    rates = torch.tensor([0.1, 0.01, 1.0], dtype=dtype)
+    state = train.start(torch.zeros(3, 4, dtype=dtype), learning_rates=rates)
+    records = list(train.train(state, loss=quadratic, plan=plan(), steps=5))
+    for values, rate in zip(state.values, rates, strict=True):
+        theirs = torch.zeros(4, dtype=dtype, requires_grad=True)
+        optimizer = torch.optim.Adam([theirs], lr=rate.item(), weight_decay=0)
+        for _ in range(5):
+            optimizer.zero_grad()
+            ((theirs - 1) ** 2).sum().backward()
+            optimizer.step()
+        assert torch.allclose(values, theirs, rtol=1e-12 if dtype == torch.float64 else 1e-5)
     assert [record.step for record in records] == list(range(5))
-    assert records[0].loss == pytest.approx(3.0) and records[0].gradient_norm == pytest.approx(12**0.5)
+    assert records[0].loss.tolist() == [4.0] * 3 and records[0].gradient_norm.tolist() == [4.0] * 3
+    assert torch.allclose(records[0].moved, rates * 2), "Adam's first step is the rate in every entry"
 
 
 def test_a_state_goes_on_where_it_stopped():
-    whole, halves = torch.zeros(3, requires_grad=True), torch.zeros(3, requires_grad=True)
-    list(train.train(train.adam([whole], learning_rate=0.1), loss=quadratic(whole), plan=plan(), steps=6))
-    state = train.adam([halves], learning_rate=0.1)
-    list(train.train(state, loss=quadratic(halves), plan=plan(), steps=2))
-    list(train.train(state, loss=quadratic(halves), plan=plan(), steps=6))
-    assert torch.equal(whole, halves)
+    whole, halves = begin(), begin()
+    list(train.train(whole, loss=quadratic, plan=plan(), steps=6))
+    list(train.train(halves, loss=quadratic, plan=plan(), steps=2))
+    list(train.train(halves, loss=quadratic, plan=plan(), steps=6))
+    assert torch.equal(whole.values, halves.values)
 
 
-def test_a_step_that_is_not_finite_ends_the_training_and_changes_nothing(caplog):
-    parameter = torch.zeros(1, requires_grad=True)
-    state = train.adam([parameter], learning_rate=0.1)
+def test_a_run_that_is_not_finite_stays_and_leaves_the_others_alone(caplog):
+    state, undisturbed = begin(runs=3), begin(runs=3)
 
-    def loss(step):
-        return ((parameter - 1) ** 2).sum() * (float("nan") if state.step == 2 else 1.0)
+    def loss(step, values):
+        spoiled = torch.tensor([1.0, float("nan") if step.index >= 2 else 1.0, 1.0])
+        return quadratic(step, values) * spoiled
 
-    records = list(train.train(state, loss=loss, plan=plan(), steps=9))
-    assert (len(records), state.failed_at, state.step) == (3, 2, 2)
-    assert torch.isfinite(parameter).all() and parameter != 0
-    assert "step 2 is not finite" in caplog.text
+    records = list(train.train(state, loss=loss, plan=plan(), steps=6))
+    list(train.train(undisturbed, loss=quadratic, plan=plan(), steps=6))
+    assert state.failed_at.tolist() == [-1, 2, -1] and len(records) == 6
+    assert torch.equal(state.values[[0, 2]], undisturbed.values[[0, 2]])
+    list(train.train(kept := begin(runs=3), loss=quadratic, plan=plan(), steps=2))
+    assert torch.equal(state.values[1], kept.values[1]), "the values before the step that failed"
+    assert records[3].moved[1] == 0
+    assert "step 2 is not finite in run [1]" in caplog.text
+
+
+def test_a_training_ends_when_all_runs_have_failed():
+    state = begin(runs=2)
+    records = list(train.train(state, loss=lambda s, v: quadratic(s, v) * float("inf"), plan=plan(), steps=9))
+    assert len(records) == 1 and state.failed_at.tolist() == [0, 0] and not state.values.any()
+
+
+def test_a_large_gradient_is_scaled_down_by_run():
+    state, gradients = train.start(torch.tensor([[0.0], [0.9]]), learning_rates=torch.ones(2)), []
+
+    def update(state, gradient):
+        gradients.append(gradient)
+        return state.values
+
+    list(train.train(state, loss=quadratic, plan=plan(), steps=1, largest_gradient=1.0, update=update))
+    assert torch.allclose(gradients[0], torch.tensor([[-1.0], [-0.2]]))
+
+
+def test_packed_values_share_their_memory():
+    tensors = {"a": torch.rand(2, 3, 4), "b": torch.rand(2, 5)}
+    values = train.pack(tensors)
+    again = train.unpack(values, {"a": (3, 4), "b": (5,)})
+    assert values.shape == (2, 17) and all(torch.equal(again[name], tensors[name]) for name in tensors)
+    again["b"].zero_()
+    assert not values[:, 12:].any()
 
 
 def test_moments_draw_what_the_vae_draws():
@@ -87,11 +124,11 @@ def test_the_loss_is_zero_for_a_perfect_prediction(prediction_type):
 
     class Unet(torch.nn.Module):
         def forward(self, seen, timesteps, encoder_hidden_states):
-            assert torch.allclose(seen, noisy, atol=1e-5)
-            return type("Output", (), {"sample": perfect})
+            assert torch.allclose(seen, noisy.repeat(2, 1, 1, 1), atol=1e-5)
+            return type("Output", (), {"sample": perfect.repeat(2, 1, 1, 1)})
 
     pipeline.unet = Unet()
-    assert train.denoising_loss(pipeline, schedule, latents, torch.zeros(4, 1, 1), step) < 1e-10
+    assert (train.denoising_losses(pipeline, schedule, latents, torch.zeros(2, 4, 1, 1), step) < 1e-10).all()
 
 
 def test_an_unknown_prediction_type_is_an_error():
