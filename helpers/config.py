@@ -74,8 +74,61 @@ class InversionConfig:
             raise InputError(f"norm is {self.norm!r}: name one of {', '.join(NORMS)}.")
         if not (math.isfinite(self.l2) and self.l2 >= 0) or self.further_vector_after < 0:
             raise InputError("l2 and further_vector_after must be 0 or above.")
-        if any(not 0 < step <= self.steps for step in self.checkpoints):
-            raise InputError(f"checkpoints are {list(self.checkpoints)}: give steps from 1 to {self.steps}.")
+        require_checkpoints(self)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class FinetuneConfig:
+    """LoRA finetuning of the UNet (Hu et al., 2106.09685), from a learned token or from words."""
+
+    subject: str = "S*"
+    """What stands in S*'s place in the templates: S* itself (a learned token), the class word, or a rare word."""
+    learning_rate: float = 1e-4
+    """Adam's constant step size of the adapters."""
+    token_learning_rate: float = 0.0
+    """Adam's step size of the token's rows, trained jointly; 0 leaves them as they are."""
+    rank: int = 4
+    """Columns of the adapters."""
+    alpha: float = 4.0
+    """The correction is alpha / rank times B A."""
+    targets: tuple[str, ...] = ("to_q", "to_k", "to_v", "to_out.0")
+    """Ends of the names of the UNet's modules that are adapted."""
+    text_encoder: bool = False
+    """Whether the text encoder's attention is adapted too."""
+    steps: int = 500
+    """Number of updates."""
+    batch_size: int = 4
+    """Images a step."""
+    template_set: str = "object"
+    """Name of a set in helpers.prompts.TEMPLATES."""
+    flip_probability: float = 0.0
+    """Share of mirrored images; 0 keeps left and right apart, which identities may need."""
+    timestep_range: tuple[float, float] = (0.0, 1.0)
+    """Part of the noise schedule that is trained on; lora_pti takes (0, 0.8)."""
+    masked: bool = False
+    """Whether the loss counts the concept's mask only."""
+    prior_weight: float = 0.0
+    """Weight of prior preservation (DreamBooth, 2208.12242, equation 2); 0 is without."""
+    largest_gradient: float = 1.0
+    """A run's gradient is scaled down to this norm, as in diffusers' script."""
+    seed: int = 0
+    """Seed of every named random stream of the training."""
+    checkpoints: tuple[int, ...] = ()
+    """Updates after which the adapters are kept as results, besides the last."""
+
+    def __post_init__(self) -> None:
+        require_positive(self, "learning_rate", "rank", "alpha", "steps", "batch_size", "largest_gradient")
+        require_seed(self)
+        low, high = self.timestep_range
+        if not 0 <= low < high <= 1:
+            raise InputError(f"timestep_range is {list(self.timestep_range)}: give two shares from 0 to 1, in order.")
+        if not self.subject.strip():
+            raise InputError("subject is empty: give S*, a class word such as character, or a rare word.")
+        if not self.targets:
+            raise InputError("targets is empty: name modules of the UNet, such as to_q to_k to_v to_out.0.")
+        if self.token_learning_rate < 0 or self.prior_weight < 0:
+            raise InputError("token_learning_rate and prior_weight must be 0 or above.")
+        require_checkpoints(self)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -110,6 +163,12 @@ def require_seed(config: Any) -> None:
     """Raise InputError unless the seed is a whole number, 0 or above."""
     if not isinstance(config.seed, int) or config.seed < 0:
         raise InputError(f"seed is {config.seed!r}: give a whole number, 0 or above.")
+
+
+def require_checkpoints(config: Any) -> None:
+    """Raise InputError unless all checkpoints are steps of the training."""
+    if any(not 0 < step <= config.steps for step in config.checkpoints):
+        raise InputError(f"checkpoints are {list(config.checkpoints)}: give steps from 1 to {config.steps}.")
 
 
 def canonical_json(value: Any) -> str:

@@ -29,6 +29,7 @@ from helpers.train import (
     adam,
     denoising_losses,
     latent_moments,
+    predictor,
     start,
     train,
     training_schedule,
@@ -126,6 +127,7 @@ def invert(
     )
     by_vectors = [tokens.tokenize(pipeline.tokenizer, texts, vectors=n + 1) for n in range(vectors)]
     ids = torch.stack(by_vectors).to(initial.device)  # [vectors, T, L]
+    predict = predictor(pipeline.unet)
     weights = torch.tensor([config.l2 for config in configs], device=initial.device)
 
     def loss(step: StepPlan, values: Tensor) -> Tensor:
@@ -133,7 +135,7 @@ def invert(
         joined = torch.tensor([vectors_at(config, step.index) - 1 for config in configs])
         prompts = tokens.of_images(ids[joined][:, step.templates], step.images, first=vectors)
         states = tokens.encode(pipeline.text_encoder, prompts, rows=rows)
-        losses = denoising_losses(pipeline, schedule, moments.draw(step), states, step)
+        losses = denoising_losses(predict, schedule, moments.draw(step), states, step)
         return losses + weights * (rows - initial).square().sum((1, 2)) if weights.any() else losses
 
     rates = torch.tensor([config.learning_rate for config in configs])
@@ -188,7 +190,7 @@ def on_sphere(state: TrainState, gradient: Tensor, initial: Tensor) -> Tensor:
     direction, centre = state.values.view_as(initial) / length, initial / length
     slope = length * gradient.view_as(initial) - PRIOR * centre
     slope = slope - (slope * direction).sum(-1, keepdim=True) * direction
-    moved = direction - state.learning_rates[:, None, None] * normalize(slope, dim=-1, eps=1e-8)
+    moved = direction - state.learning_rates[:, :, None] * normalize(slope, dim=-1, eps=1e-8)
     return (length * normalize(moved, dim=-1)).flatten(1)
 
 
@@ -199,7 +201,7 @@ def towards_length(state: TrainState, values: Tensor, shape: torch.Size, length:
     """
     rows = values.unflatten(1, shape)
     now = rows.norm(dim=-1, keepdim=True)
-    share = (100 * state.learning_rates).clamp(max=1)[:, None, None]
+    share = (100 * state.learning_rates).clamp(max=1)[:, :, None]
     return (rows / now * (now + share * (length - now))).flatten(1)
 
 

@@ -53,19 +53,26 @@ class Plan:
     latent_shape: tuple[int, int, int]
     """C, h, w of one latent."""
     timesteps: int
-    """Number of training timesteps of the scheduler."""
+    """Timesteps are below this, at most the scheduler's number of training timesteps."""
     flip_probability: float
+    first_timestep: int = 0
+    """Timesteps are not below this."""
+    purpose: str = ""
+    """Plans of one seed with different purposes draw independently: "" trains on the concept, "prior" on its class."""
 
     def step(self, index: int) -> StepPlan:
         """Draws of step `index` (from 0), uniform over images, templates and timesteps."""
-        data = generator(self.seed, "data", index)
+        streams = {
+            name: generator(self.seed, f"{self.purpose} {name}".strip(), index)
+            for name in ("data", "vae", "noise", "timesteps")
+        }
         batch, latents = (self.batch_size,), (self.batch_size, *self.latent_shape)
         return StepPlan(
             index=index,
-            images=torch.randint(self.images, batch, generator=data),
-            flips=torch.rand(batch, generator=data) < self.flip_probability,
-            templates=torch.randint(self.templates, batch, generator=data),
-            vae_noise=torch.randn(latents, generator=generator(self.seed, "vae", index)),
-            noise=torch.randn(latents, generator=generator(self.seed, "noise", index)),
-            timesteps=torch.randint(self.timesteps, batch, generator=generator(self.seed, "timesteps", index)),
+            images=torch.randint(self.images, batch, generator=streams["data"]),
+            flips=torch.rand(batch, generator=streams["data"]) < self.flip_probability,
+            templates=torch.randint(self.templates, batch, generator=streams["data"]),
+            vae_noise=torch.randn(latents, generator=streams["vae"]),
+            noise=torch.randn(latents, generator=streams["noise"]),
+            timesteps=torch.randint(self.first_timestep, self.timesteps, batch, generator=streams["timesteps"]),
         )

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import torch
-from diffusers import AutoencoderKL, DDPMScheduler, SchedulerMixin, StableDiffusionPipeline
+from diffusers import AutoencoderKL, DDPMScheduler, SchedulerMixin, UNet2DConditionModel
 from torch import Tensor
 
 from helpers.plan import Plan, StepPlan
@@ -32,7 +32,7 @@ class TrainState:
     values: Tensor
     """[R, P] float, requires a gradient."""
     learning_rates: Tensor
-    """[R], constant."""
+    """[R, 1], constant; [R, P] where a run's parameters have different ones."""
     first: Tensor
     """[R, P], Adam's mean of the gradient."""
     second: Tensor
@@ -62,8 +62,9 @@ class StepRecord:
 
 
 def start(values: Tensor, *, learning_rates: Tensor) -> TrainState:
-    """A fresh state at values [R, P], which are copied."""
+    """A fresh state at values [R, P], which are copied; learning rates [R] or [R, P]."""
     values = values.detach().clone()
+    learning_rates = learning_rates.unflatten(0, (-1, 1)) if learning_rates.ndim == 1 else learning_rates
     return TrainState(
         values=values.requires_grad_(True),
         learning_rates=learning_rates.to(values),
@@ -128,7 +129,7 @@ def adam(state: TrainState, gradient: Tensor) -> Tensor:
     """New values [R, P] by Adam (Kingma and Ba, 1412.6980, algorithm 1), each run at its own learning rate."""
     state.first.lerp_(gradient, 1 - BETAS[0])
     state.second.mul_(BETAS[1]).addcmul_(gradient, gradient, value=1 - BETAS[1])
-    rates = state.learning_rates[:, None] / (1 - BETAS[0] ** state.step)
+    rates = state.learning_rates / (1 - BETAS[0] ** state.step)
     return state.values - rates * state.first / (state.second.sqrt() / (1 - BETAS[1] ** state.step) ** 0.5 + EPSILON)
 
 
@@ -179,28 +180,42 @@ def prediction_target(schedule: DDPMScheduler, latents: Tensor, noise: Tensor, t
     raise ValueError(f"prediction_type {schedule.config.prediction_type!r} has no training target")
 
 
+Predict = Callable[[Tensor, Tensor, Tensor], Tensor]
+"""Noisy latents [B, C, h, w], timesteps [B] and text states [R, B, L, D] to predictions [R, B, C, h, w]."""
+
+
+def predictor(unet: UNet2DConditionModel) -> Predict:
+    """The UNet's predictions for R runs that see the same noisy latents, in one batch, float32 or better."""
+
+    def predict(noisy: Tensor, timesteps: Tensor, states: Tensor) -> Tensor:
+        runs = len(states)
+        repeated = noisy.repeat(runs, 1, 1, 1), timesteps.repeat(runs)
+        predicted = unet(*repeated, encoder_hidden_states=states.flatten(0, 1)).sample
+        return predicted.to(torch.promote_types(predicted.dtype, torch.float32)).unflatten(0, (runs, -1))
+
+    return predict
+
+
 def denoising_losses(
-    pipeline: StableDiffusionPipeline,
+    predict: Predict,
     schedule: DDPMScheduler,
     latents: Tensor,
     text_states: Tensor,
     step: StepPlan,
+    *,
+    weights: Tensor | None = None,
 ) -> Tensor:
-    """Mean squared error of the UNet's prediction (2208.01618, equation 2) for each of R runs, [R], in float32 or better.
+    """Mean squared error of the UNet's prediction (2208.01618, equation 2) for each of R runs, [R].
 
     Args:
-        pipeline: supplies the UNet.
+        predict: see `predictor`.
         schedule: adds the noise.
         latents: [B, C, h, w], clean, the same for all runs.
         text_states: [R, B, L, D], the conditioning of each run.
         step: supplies noise [B, C, h, w] and timesteps [B].
+        weights: [B, 1, h, w] of each place in the mean; all the same if they are not given.
     """
-    runs = len(text_states)
     noise, timesteps = step.noise.to(latents), step.timesteps.to(latents.device)
-    noisy = schedule.add_noise(latents, noise, timesteps).repeat(runs, 1, 1, 1)
-    states = text_states.flatten(0, 1)
-    predicted = pipeline.unet(noisy, timesteps.repeat(runs), encoder_hidden_states=states).sample
-    target = prediction_target(schedule, latents, noise, timesteps)
-    exact = torch.promote_types(predicted.dtype, torch.float32)
-    error = predicted.to(exact).unflatten(0, (runs, -1)) - target.to(exact)
-    return error.square().flatten(1).mean(1)
+    predicted = predict(schedule.add_noise(latents, noise, timesteps), timesteps, text_states)
+    error = (predicted - prediction_target(schedule, latents, noise, timesteps)).square()
+    return (error if weights is None else weights * error).flatten(1).mean(1)

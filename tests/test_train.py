@@ -127,8 +127,8 @@ def test_the_loss_is_zero_for_a_perfect_prediction(prediction_type):
             assert torch.allclose(seen, noisy.repeat(2, 1, 1, 1), atol=1e-5)
             return type("Output", (), {"sample": perfect.repeat(2, 1, 1, 1)})
 
-    pipeline.unet = Unet()
-    assert (train.denoising_losses(pipeline, schedule, latents, torch.zeros(2, 4, 1, 1), step) < 1e-10).all()
+    predict = train.predictor(Unet())
+    assert (train.denoising_losses(predict, schedule, latents, torch.zeros(2, 4, 1, 1), step) < 1e-10).all()
 
 
 def test_an_unknown_prediction_type_is_an_error():
