@@ -30,6 +30,10 @@ NORMS = ("free", "fixed", "decayed")
 """Rows as Adam moves them; on a sphere, only their direction learned; drawn towards the words' mean length."""
 
 
+SOLVERS = ("dpm", "ddim")
+"""DPM-Solver++(2M) (Lu et al., 2211.01095) and DDIM (Song et al., 2010.02502)."""
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class InversionConfig:
     """Textual inversion of one placeholder token (Gal et al., 2208.01618, section 4)."""
@@ -133,8 +137,10 @@ class FinetuneConfig:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class SamplingConfig:
-    """DPM-Solver++(2M) with classifier-free guidance (Lu et al., 2211.01095; Ho and Salimans, 2207.12598)."""
+    """Sampling with classifier-free guidance (Ho and Salimans, 2207.12598)."""
 
+    solver: str = "dpm"
+    """One of SOLVERS."""
     steps: int = 20
     """Solver steps, one UNet evaluation each (two with guidance, in one batch)."""
     guidance_scale: float = 4.0
@@ -143,8 +149,17 @@ class SamplingConfig:
     """Images in one batch; every batch has this size, the last one is padded."""
     seed: int = 0
     """Seed of the initial latents: image i has the same latents for every prompt and run."""
+    original_unconditional: bool = False
+    """Whether the unconditional branch is the original model's, without adapters."""
+
+    @property
+    def guided(self) -> bool:
+        """Whether there is an unconditional branch at all."""
+        return self.guidance_scale > 1
 
     def __post_init__(self) -> None:
+        if self.solver not in SOLVERS:
+            raise InputError(f"solver is {self.solver!r}: name one of {', '.join(SOLVERS)}.")
         require_positive(self, "steps", "guidance_scale", "batch_size")
         require_seed(self)
         if self.guidance_scale < 1:

@@ -1,20 +1,41 @@
-"""Packed sampling: many prompts, one fixed batch size, one seed an image.
+"""Packed sampling: many prompts of many runs, one fixed batch size, one seed an image.
 
 Image i of any prompt starts from the latents of (seed, "latents", i): the same noise under every
-prompt and every learned row, so that conditions can be compared picture by picture.
+prompt and every run, so that conditions can be compared picture by picture. A batch may hold
+pictures of different runs: each is drawn with its own token rows and its own adapters.
 """
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 
 import torch
-from diffusers import DPMSolverMultistepScheduler, StableDiffusionPipeline
-from torch import Tensor
+from diffusers import DDIMScheduler, DPMSolverMultistepScheduler, SchedulerMixin, StableDiffusionPipeline
+from torch import Tensor, nn
 
 from helpers import tokens
 from helpers.config import SamplingConfig
+from helpers.lora import Adapters, attached
 from helpers.plan import generator
+
+ORIGINAL = -1
+"""The run of a picture that the model draws as it was."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Learned:
+    """What R runs learned; each part may be missing."""
+
+    rows: tuple[Tensor, ...] = ()
+    """R tensors [K, D], whose number of vectors may differ."""
+    unet: Adapters = field(default_factory=dict)
+    """[R, ...] adapters of the UNet."""
+    text: Adapters = field(default_factory=dict)
+    """[R, ...] adapters of the text encoder."""
+    scale: float = 1.0
+    """alpha / rank, times a LoRA scale for inference."""
 
 
 def initial_latents(shape: tuple[int, int, int], *, indices: Sequence[int], seed: int) -> Tensor:
@@ -29,72 +50,110 @@ def sample(
     *,
     indices: Sequence[int],
     config: SamplingConfig,
-    rows: Tensor | None = None,
+    learned: Learned | None = None,
+    runs: Sequence[int] | None = None,
     on_batch: Callable[[int], None] = lambda images: None,
 ) -> Tensor:
     """Draw one image a prompt, as `StableDiffusionPipeline.__call__` would from the same latents.
 
     Args:
         pipeline: supplies tokenizer, text encoder, UNet, VAE and noise schedule.
-        prompts: N texts, with S* where rows are meant; repeated texts are encoded once.
+        prompts: N texts, with S* where rows are meant; repeated texts of a run are encoded once.
         indices: N image indices, which choose the initial latents.
-        config: solver steps, guidance, batch size and seed.
-        rows: [K, D] learned rows of S*, if a prompt has it.
+        config: solver, its steps, guidance, batch size and seed.
+        learned: what the runs learned.
+        runs: N indices of runs, or ORIGINAL; the first run for all if there are runs and this is not given.
         on_batch: called with the number of images of each finished batch, for progress.
 
     Returns:
         [N, 3, S, S] uint8 on the CPU.
     """
+    learned = learned or Learned()
+    has_runs = bool(learned.rows or learned.unet or learned.text)
+    runs = list(runs) if runs is not None else [0 if has_runs else ORIGINAL] * len(prompts)
     side = pipeline.unet.config.sample_size
     shape = (pipeline.unet.config.in_channels, side, side)
-    states, which = _text_states(pipeline, prompts, rows=rows)
+    unconditional = [ORIGINAL] * len(runs) if config.original_unconditional else runs
+    states, where = _text_states(pipeline, [*zip(runs, prompts, strict=True), *((run, "") for run in unconditional)], learned)
     images: list[Tensor] = []
-    for start in range(0, len(prompts), config.batch_size):
-        batch = [min(start + k, len(prompts) - 1) for k in range(config.batch_size)]
+    for begin in range(0, len(prompts), config.batch_size):
+        batch = [min(begin + k, len(prompts) - 1) for k in range(config.batch_size)]
         latents = initial_latents(shape, indices=[indices[n] for n in batch], seed=config.seed)
-        conditions = states[which[batch]]
-        drawn = _denoise(pipeline, latents.to(states), conditions, states[-1:], config=config)
-        images.append(_decode(pipeline, drawn)[: len(prompts) - start])
+        halves = [([unconditional[n] for n in batch], [len(prompts) + n for n in batch])] if config.guided else []
+        halves.append(([runs[n] for n in batch], batch))
+        blocks, texts = ([item for half in halves for item in half[k]] for k in (0, 1))
+        with adapted(pipeline.unet, learned.unet, blocks, learned.scale):
+            drawn = _denoise(pipeline, latents.to(states), states[where[texts]], config=config)
+        images.append(_decode(pipeline, drawn)[: len(prompts) - begin])
         on_batch(len(images[-1]))
     return torch.cat(images)
 
 
+def adapted(
+    model: nn.Module, adapters: Adapters, runs: Sequence[int], scale: float
+) -> contextlib.AbstractContextManager[None]:
+    """Each sample of a batch is corrected by its own run's adapters while the block lasts; ORIGINAL by none."""
+    if not adapters or all(run == ORIGINAL for run in runs):
+        return contextlib.nullcontext()
+    device = next(model.parameters()).device
+    which = torch.tensor(runs, device=device)
+    ours = (which != ORIGINAL).to(next(iter(adapters.values())).dtype)
+    gathered = {}
+    for name, tensor in adapters.items():
+        chosen = tensor.to(device)[which.clamp(min=0)]
+        gathered[name] = chosen * ours.view(-1, *[1] * (chosen.ndim - 1)) if name.endswith(".up") else chosen
+    names = [name.removesuffix(".down") for name in adapters if name.endswith(".down")]
+    return attached({name: model.get_submodule(name) for name in names}, gathered, scale=scale)
+
+
 @torch.no_grad()
 def _text_states(
-    pipeline: StableDiffusionPipeline, prompts: Sequence[str], *, rows: Tensor | None
+    pipeline: StableDiffusionPipeline, wanted: Sequence[tuple[int, str]], learned: Learned
 ) -> tuple[Tensor, Tensor]:
-    """States [P + 1, L, D] of the P different prompts and, last, of the empty one; which [N] is whose."""
-    texts = list(dict.fromkeys(prompts))
-    vectors = 1 if rows is None else len(rows)
-    encoder = pipeline.text_encoder
-    ids = tokens.tokenize(pipeline.tokenizer, [*texts, ""], vectors=vectors).to(encoder.device)
-    rows = None if rows is None else rows.to(encoder.device)
-    states = torch.cat([tokens.encode(encoder, part, rows=rows) for part in ids.split(64)])
-    return states, torch.tensor([texts.index(prompt) for prompt in prompts])
+    """States [P, L, D] of the P different pairs of a run and a text, and which [N] of them each wanted one is."""
+    pairs = list(dict.fromkeys(wanted))
+    encoder, states = pipeline.text_encoder, {}
+    for run in dict.fromkeys(run for run, _ in pairs):
+        texts = [text for of, text in pairs if of == run]
+        rows = learned.rows[run].to(encoder.device) if learned.rows and run != ORIGINAL else None
+        vectors = 1 if rows is None else len(rows)
+        ids = tokens.tokenize(pipeline.tokenizer, texts, vectors=vectors).to(encoder.device)
+        for begin in range(0, len(texts), 64):
+            part = ids[begin : begin + 64]
+            with adapted(encoder, learned.text, [run] * len(part), learned.scale):
+                encoded = tokens.encode(encoder, part, rows=rows)
+            states |= {(run, text): state for text, state in zip(texts[begin : begin + 64], encoded, strict=True)}
+    position = {pair: n for n, pair in enumerate(states)}
+    return torch.stack(list(states.values())), torch.tensor([position[pair] for pair in wanted])
 
 
 @torch.no_grad()
 def _denoise(
-    pipeline: StableDiffusionPipeline, latents: Tensor, conditions: Tensor, empty: Tensor, *, config: SamplingConfig
+    pipeline: StableDiffusionPipeline, latents: Tensor, states: Tensor, *, config: SamplingConfig
 ) -> Tensor:
-    """DPM-Solver++(2M) (Lu et al., 2211.01095) with guidance in one batch, by a fresh scheduler."""
-    solver = DPMSolverMultistepScheduler.from_config(
-        pipeline.scheduler.config, algorithm_type="dpmsolver++", solver_order=2
-    )
+    """Solve from latents [B, C, h, w] with states [B, L, D]; [2 B, L, D], the unconditional ones first, for guidance."""
+    solver = make_solver(pipeline, config)
     solver.set_timesteps(config.steps, device=latents.device)
     latents = latents * solver.init_noise_sigma
-    guided = config.guidance_scale > 1
-    states = torch.cat([empty.expand_as(conditions), conditions]) if guided else conditions
     for timestep in solver.timesteps:
-        repeated = torch.cat([latents, latents]) if guided else latents
+        repeated = torch.cat([latents, latents]) if config.guided else latents
         predicted = pipeline.unet(
             solver.scale_model_input(repeated, timestep), timestep, encoder_hidden_states=states
         ).sample
-        if guided:
+        if config.guided:
             without, with_text = predicted.chunk(2)
             predicted = without + config.guidance_scale * (with_text - without)
         latents = solver.step(predicted, timestep, latents).prev_sample
     return latents
+
+
+def make_solver(pipeline: StableDiffusionPipeline, config: SamplingConfig) -> SchedulerMixin:
+    """A fresh solver on the pipeline's noise schedule: DPM-Solver++(2M) (2211.01095) or DDIM (2010.02502)."""
+    if config.solver == "ddim":
+        return DDIMScheduler.from_config(pipeline.scheduler.config)
+    return DPMSolverMultistepScheduler.from_config(
+        pipeline.scheduler.config, algorithm_type="dpmsolver++", solver_order=2
+    )
 
 
 @torch.no_grad()
