@@ -74,3 +74,27 @@ def editability_of_mean(images: Tensor, texts: Tensor) -> Tensor:
 def mean_editability(images: Tensor, texts: Tensor) -> Tensor:
     """Mean of the images' cosines with the text, as in the paper's code; shapes as above, returns [P]."""
     return (images * texts.unsqueeze(1)).sum(dim=-1).mean(dim=1)
+
+
+def on_grey(images: Tensor, masks: Tensor) -> Tensor:
+    """Images [N, 3, S, S] uint8 whose places outside of masks [N, S, S] bool are mid-grey.
+
+    For scores of the foreground alone, and with inverted masks of the background alone.
+    """
+    return torch.where(masks.unsqueeze(1), images, torch.full_like(images, 128))
+
+
+def diversity(images: Tensor) -> Tensor:
+    """1 minus the mean cosine of different images [..., N, D], N at least 2; returns [...]."""
+    count = images.shape[-2]
+    total = images.sum(dim=-2).square().sum(dim=-1)  # of all pairs, each image with itself included
+    return 1 - (total - count) / (count * (count - 1))
+
+
+def nearest_reference(images: Tensor, references: Tensor) -> tuple[Tensor, Tensor]:
+    """The highest cosine of each image [..., N, D] with a reference [M, D], and which one that is: [..., N] each.
+
+    A picture that is nearer to one training image than these are to each other is a copy of it.
+    """
+    highest = (images @ references.T).max(dim=-1)
+    return highest.values, highest.indices

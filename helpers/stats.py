@@ -6,13 +6,16 @@ nothing about other concepts.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 from scipy import stats
 
 LEVEL = 0.95
+UNITS = {"concept": "concepts", "seed": "seeds", "index": "images"}
+"""Columns that say what was drawn, the outermost first, and their names in the plural."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,3 +60,62 @@ def jackknife(statistic: Callable[[np.ndarray], float], *, n: int, unit: str) ->
     error = np.sqrt((n - 1) / n * np.square(without - without.mean()).sum())
     half_width = float(stats.t.ppf((1 + LEVEL) / 2, n - 1) * error)
     return Interval(value=value, low=value - half_width, high=value + half_width, n=n, unit=unit)
+
+
+def of_units(rows: pd.DataFrame, value: str, *, units: Sequence[str] = tuple(UNITS)) -> Interval:
+    """Mean of a column with its interval over the outermost unit that was drawn more than once.
+
+    Rows are averaged within each image, images within a seed, seeds within a concept: a concept counts once, however
+    many images it has. With several concepts the interval is over concepts; with one, over its seeds; with one seed,
+    over its images, and says nothing about other seeds or concepts.
+
+    Args:
+        rows: one row a score, with the columns of `units`.
+        value: the column.
+        units: the outermost first.
+
+    Raises:
+        ValueError: every unit was drawn once only, or the column has missing values.
+    """
+    if rows[value].isna().any():
+        raise ValueError(f"{value} has missing values: say what they mean before averaging")
+    for depth, unit in enumerate(units):
+        groups = rows.groupby(list(units[: depth + 1]), sort=True)
+        if groups.ngroups > 1:
+            means = rows.astype({value: float}).groupby(list(units), sort=True)[value].mean()
+            for inner in reversed(range(depth + 1, len(units))):
+                means = means.groupby(level=list(range(inner))).mean()
+            values = means.to_numpy()
+            return jackknife(lambda chosen: float(values[chosen].mean()), n=len(values), unit=UNITS.get(unit, unit))
+    raise ValueError(f"an interval needs 2 or more of {', '.join(units)}")
+
+
+def paired(
+    rows: pd.DataFrame,
+    value: str,
+    *,
+    condition: str,
+    minuend: object,
+    subtrahend: object,
+    pairs: Sequence[str] = ("prompt",),
+    units: Sequence[str] = tuple(UNITS),
+) -> Interval:
+    """Difference of a column between two conditions that share concept, seed, prompt and noise.
+
+    Args:
+        rows: one row a score, with the columns `condition`, `pairs` and `units`.
+        value: the column.
+        condition: the column that names the condition.
+        minuend: the condition from which the other is taken.
+        subtrahend: the other.
+        pairs: further columns in which two rows of a pair agree.
+        units: see `of_units`.
+
+    Raises:
+        ValueError: a row of one condition has no partner in the other, or more than one.
+    """
+    keys = [*units, *pairs]
+    one, other = (rows[rows[condition] == name].set_index(keys)[value].astype(float) for name in (minuend, subtrahend))
+    if not one.index.is_unique or not other.index.is_unique or set(one.index) != set(other.index):
+        raise ValueError(f"{minuend} and {subtrahend} do not have the same {', '.join(keys)}, each once")
+    return of_units((one - other).rename(value).reset_index(), value, units=units)

@@ -48,3 +48,29 @@ def test_the_two_forms_of_editability_differ_by_the_length_of_the_mean():
     assert (lengths < 1).all()
     single = scores.editability_of_mean(images[:, :1], texts), scores.mean_editability(images[:, :1], texts)
     assert torch.allclose(*single, atol=1e-6)
+
+
+def unit(*shape):
+    vectors = torch.randn(*shape, generator=torch.Generator().manual_seed(0))
+    return vectors / vectors.norm(dim=-1, keepdim=True)
+
+
+def test_diversity_is_of_all_pairs_of_different_images():
+    images = unit(2, 5, 8)
+    cosines = images @ images.mT
+    pairs = [[1 - cosines[p, i, k] for i in range(5) for k in range(5) if i != k] for p in range(2)]
+    assert torch.allclose(scores.diversity(images), torch.tensor(pairs).mean(1), atol=1e-5)
+    assert scores.diversity(images[:, :1].expand(-1, 4, -1)).abs().max() < 1e-5, "copies have none"
+
+
+def test_the_nearest_reference_is_named():
+    references = unit(4, 8)
+    cosine, which = scores.nearest_reference(references[[2, 0]][None], references)
+    assert which.tolist() == [[2, 0]] and torch.allclose(cosine, torch.ones(1, 2))
+
+
+def test_outside_of_the_mask_is_grey():
+    images, masks = torch.randint(0, 256, (2, 3, 4, 4)).to(torch.uint8), torch.rand(2, 4, 4) > 0.5
+    masked = scores.on_grey(images, masks)
+    assert torch.equal(masked.movedim(1, -1)[masks], images.movedim(1, -1)[masks])
+    assert (masked.movedim(1, -1)[~masks] == 128).all() and masked.dtype == torch.uint8

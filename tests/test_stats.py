@@ -1,10 +1,11 @@
 """Jackknife intervals cover what they should and know their limits."""
 
 import numpy as np
+import pandas as pd
 import pytest
 from scipy import stats
 
-from helpers.stats import jackknife
+from helpers.stats import jackknife, of_units, paired
 
 
 @pytest.mark.parametrize("n", [3, 30])
@@ -67,3 +68,53 @@ def test_constant_values_have_an_interval_of_no_width():
 def test_one_unit_has_no_interval():
     with pytest.raises(ValueError, match="needs 2 or more"):
         jackknife(lambda i: 0.0, n=1, unit="concepts")
+
+
+def table(concepts=4, seeds=2, images=5, prompts=2):
+    rng = np.random.default_rng(0)
+    rows = [
+        {"concept": f"c{c}", "seed": s, "index": i, "prompt": p, "condition": condition, "score": rng.normal(c, 1)}
+        for c in range(concepts)
+        for s in range(seeds)
+        for i in range(images)
+        for p in range(prompts)
+        for condition in ("far", "near")
+    ]
+    return pd.DataFrame(rows)
+
+
+def test_the_interval_is_over_the_outermost_unit_that_was_drawn_twice():
+    rows = table()
+    whole = of_units(rows, "score")
+    means = rows.groupby("concept")["score"].mean().to_numpy()
+    expected = stats.ttest_1samp(means, 0).confidence_interval(0.95)
+    assert (whole.n, whole.unit) == (4, "concepts") and np.allclose((whole.low, whole.high), expected)
+    one = of_units(rows[rows["concept"] == "c1"], "score")
+    assert (one.n, one.unit) == (2, "seeds")
+    alone = of_units(rows[(rows["concept"] == "c1") & (rows["seed"] == 0)], "score")
+    assert (alone.n, alone.unit) == (5, "images")
+    with pytest.raises(ValueError, match="2 or more"):
+        of_units(rows[(rows["concept"] == "c1") & (rows["seed"] == 0) & (rows["index"] == 0)], "score")
+
+
+def test_a_concept_counts_once_however_many_images_it_has():
+    rows = table(concepts=2)
+    rows["score"] = (rows["concept"] == "c1").astype(float)
+    fewer = rows.drop(rows[(rows["concept"] == "c0") & (rows["index"] > 0)].index)
+    assert of_units(fewer, "score").value == of_units(rows, "score").value == 0.5
+
+
+def test_missing_scores_are_not_averaged_away():
+    rows = table()
+    rows.loc[3, "score"] = np.nan
+    with pytest.raises(ValueError, match="missing"):
+        of_units(rows, "score")
+
+
+def test_a_paired_difference_needs_partners():
+    rows = table()
+    rows.loc[rows["condition"] == "near", "score"] = rows.loc[rows["condition"] == "far", "score"].to_numpy() - 0.25
+    found = paired(rows, "score", condition="condition", minuend="far", subtrahend="near")
+    assert found.value == pytest.approx(0.25) and found.high - found.low < 1e-9 and found.unit == "concepts"
+    with pytest.raises(ValueError, match="do not have the same"):
+        paired(rows.iloc[1:], "score", condition="condition", minuend="far", subtrahend="near")
