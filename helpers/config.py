@@ -47,7 +47,7 @@ class InversionConfig:
     further_vector_after: int = 0
     """Updates after which each further vector joins (the paper's progressive extension); 0 starts with all."""
     per_image: bool = False
-    """A row of its own for each training image besides the shared ones: "S* with S_i" (the paper's per-image tokens)."""
+    """A row of its own for each training image besides the shared ones, "S* with S_i" (per-image tokens)."""
     l2: float = 0.0
     """Weight of the squared distance of each row to its start, in the loss."""
     norm: str = "free"

@@ -136,7 +136,9 @@ def finetune(
         for part, modules in adapted.items()
         for name, shape in adapter_shapes(modules, common.rank).items()
     }
-    begun = {name: tensor.expand(runs, *tensor.shape) for name, tensor in initial_adapters(shapes, seed=common.seed).items()}
+    begun = {
+        name: tensor.expand(runs, *tensor.shape) for name, tensor in initial_adapters(shapes, seed=common.seed).items()
+    }
     begun = {name: tensor.to(device=device, dtype=exact) for name, tensor in begun.items()} | {"rows": rows}
     shapes |= {"rows": tuple(rows.shape[1:])}
     ids = torch.stack([prompt_ids(pipeline, texts, config.subject, vectors=rows.shape[1]) for config in configs])

@@ -7,7 +7,7 @@ of a term, start or number of vectors train as one batch.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,8 +24,8 @@ from helpers.files import write_bytes
 from helpers.plan import Plan, StepPlan, generator
 from helpers.prompts import IMAGE_PLACEHOLDER, templates
 from helpers.train import (
-    Update,
     TrainState,
+    Update,
     adam,
     denoising_losses,
     latent_moments,
@@ -93,9 +93,7 @@ def initial_rows(pipeline: StableDiffusionPipeline, config: InversionConfig, *, 
     return normalize(rows, dim=-1) * mean_length(pipeline) if config.norm == "fixed" else rows
 
 
-def invert(
-    pipeline: StableDiffusionPipeline, images: Tensor, *, configs: Sequence[InversionConfig]
-) -> list[Inversion]:
+def invert(pipeline: StableDiffusionPipeline, images: Tensor, *, configs: Sequence[InversionConfig]) -> list[Inversion]:
     """Learn the rows of R tokens from the same images, in one batch.
 
     Args:
@@ -115,7 +113,9 @@ def invert(
     initial = torch.stack([initial_rows(pipeline, config, vectors=vectors, images=own) for config in configs])
     moments = latent_moments(pipeline.vae, images)
     schedule = training_schedule(pipeline.scheduler)
-    texts = [f"{text} with {IMAGE_PLACEHOLDER}" if common.per_image else text for text in templates(common.template_set)]
+    texts = [
+        f"{text} with {IMAGE_PLACEHOLDER}" if common.per_image else text for text in templates(common.template_set)
+    ]
     plan = Plan(
         seed=common.seed,
         images=len(images),

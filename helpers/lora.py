@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import torch
@@ -72,7 +72,7 @@ def attached(modules: dict[str, nn.Linear | nn.Conv2d], adapters: Adapters, *, s
     The modules' inputs hold R equal blocks of samples, run after run. `scale` is alpha / rank.
     """
 
-    def hook(down: Tensor, up: Tensor):
+    def hook(down: Tensor, up: Tensor) -> Callable:
         def correct(module: nn.Module, arguments: tuple[Tensor], output: Tensor) -> Tensor:
             product = _convolved if isinstance(module, nn.Conv2d) else _multiplied
             return product(module, arguments[0], output, down.to(output.dtype), up.to(output.dtype), scale)
@@ -118,7 +118,13 @@ def weight_norm(modules: dict[str, nn.Linear | nn.Conv2d]) -> float:
 
 
 def save_lora(
-    folder: Path, unet: Adapters, *, rank: int, alpha: float, targets: Sequence[str], text_encoder: Adapters | None = None
+    folder: Path,
+    unet: Adapters,
+    *,
+    rank: int,
+    alpha: float,
+    targets: Sequence[str],
+    text_encoder: Adapters | None = None,
 ) -> None:
     """Write one run's adapters as `pytorch_lora_weights.safetensors`, for `pipe.load_lora_weights`.
 

@@ -74,7 +74,9 @@ def sample(
     side = pipeline.unet.config.sample_size
     shape = (pipeline.unet.config.in_channels, side, side)
     unconditional = [ORIGINAL] * len(runs) if config.original_unconditional else runs
-    states, where = _text_states(pipeline, [*zip(runs, prompts, strict=True), *((run, "") for run in unconditional)], learned)
+    states, where = _text_states(
+        pipeline, [*zip(runs, prompts, strict=True), *((run, "") for run in unconditional)], learned
+    )
     images: list[Tensor] = []
     for begin in range(0, len(prompts), config.batch_size):
         batch = [min(begin + k, len(prompts) - 1) for k in range(config.batch_size)]
@@ -128,10 +130,8 @@ def _text_states(
 
 
 @torch.no_grad()
-def _denoise(
-    pipeline: StableDiffusionPipeline, latents: Tensor, states: Tensor, *, config: SamplingConfig
-) -> Tensor:
-    """Solve from latents [B, C, h, w] with states [B, L, D]; [2 B, L, D], the unconditional ones first, for guidance."""
+def _denoise(pipeline: StableDiffusionPipeline, latents: Tensor, states: Tensor, *, config: SamplingConfig) -> Tensor:
+    """Solve from latents [B, C, h, w] with states [B, L, D]; for guidance [2 B, L, D], unconditional ones first."""
     solver = make_solver(pipeline, config)
     solver.set_timesteps(config.steps, device=latents.device)
     latents = latents * solver.init_noise_sigma

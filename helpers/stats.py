@@ -62,6 +62,11 @@ def jackknife(statistic: Callable[[np.ndarray], float], *, n: int, unit: str) ->
     return Interval(value=value, low=value - half_width, high=value + half_width, n=n, unit=unit)
 
 
+def mean_of_units(values: np.ndarray, unit: str) -> Interval:
+    """Mean of values [n], one a unit, with its t interval."""
+    return jackknife(lambda chosen: float(values[chosen].mean()), n=len(values), unit=unit)
+
+
 def of_units(rows: pd.DataFrame, value: str, *, units: Sequence[str] = tuple(UNITS)) -> Interval:
     """Mean of a column with its interval over the outermost unit that was drawn more than once.
 
@@ -85,8 +90,7 @@ def of_units(rows: pd.DataFrame, value: str, *, units: Sequence[str] = tuple(UNI
             means = rows.astype({value: float}).groupby(list(units), sort=True)[value].mean()
             for inner in reversed(range(depth + 1, len(units))):
                 means = means.groupby(level=list(range(inner))).mean()
-            values = means.to_numpy()
-            return jackknife(lambda chosen: float(values[chosen].mean()), n=len(values), unit=UNITS.get(unit, unit))
+            return mean_of_units(means.to_numpy(), UNITS.get(unit, unit))
     raise ValueError(f"an interval needs 2 or more of {', '.join(units)}")
 
 

@@ -6,14 +6,12 @@ import logging
 from collections.abc import Callable
 from pathlib import Path
 
-import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
 from helpers.config import InputError, InversionConfig
 from helpers.files import ROOT, write_bytes
 from helpers.inversion import Inversion
-from helpers.train import StepRecord
 
 log = logging.getLogger(__name__)
 RUNS = ROOT / "data" / "runs"
@@ -41,12 +39,8 @@ def kept_inversion(
     if train == "never":
         raise InputError(f"the training {run} is not in {folder}: run once with TRAIN=missing.")
     made = make()
-    tensors = {
-        "initial": made.initial,
-        "rows": made.rows,
-        "loss": torch.tensor([record.loss for record in made.records], dtype=torch.float64),
-        "gradient_norm": torch.tensor([record.gradient_norm for record in made.records], dtype=torch.float64),
-    }
+    tensors = {"initial": made.initial, **made.history}
+    tensors |= {f"rows after {step}": rows for step, rows in made.checkpoints.items()}
     write_bytes(path, save(tensors, {"failed_at": "" if made.failed_at is None else str(made.failed_at)}))
     return made
 
@@ -54,15 +48,16 @@ def kept_inversion(
 def _read(path: Path, config: InversionConfig) -> Inversion:
     try:
         with safe_open(path, framework="pt") as file:
-            found = {name: file.get_tensor(name) for name in ("initial", "rows", "loss", "gradient_norm")}
+            found = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
             failed_at = file.metadata()["failed_at"]
+        rows = {int(name.removeprefix("rows after ")): t for name, t in found.items() if name.startswith("rows after ")}
+        initial = found.pop("initial")
     except (SafetensorError, KeyError, TypeError) as error:
         raise InputError(f"the kept training {path} cannot be read: delete it, and it is made again.") from error
-    pairs = zip(found["loss"].tolist(), found["gradient_norm"].tolist(), strict=True)
     return Inversion(
         config=config,
-        initial=found["initial"],
-        rows=found["rows"],
-        records=tuple(StepRecord(step=i, loss=loss, gradient_norm=norm) for i, (loss, norm) in enumerate(pairs)),
+        initial=initial,
+        checkpoints=rows,
+        history={name: values for name, values in found.items() if not name.startswith("rows after ")},
         failed_at=int(failed_at) if failed_at else None,
     )

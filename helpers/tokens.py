@@ -70,7 +70,7 @@ def similar_words(tokenizer: PreTrainedTokenizerBase, word: str) -> list[str]:
 
 
 def tokenize(tokenizer: PreTrainedTokenizerBase, prompts: Sequence[str], *, vectors: int = 1) -> Tensor:
-    """Ids [N, L] of the prompts, padded to the tokenizer's length L, with -1 to -vectors for S* and IMAGE_TOKEN for S_i.
+    """Ids [N, L] of the prompts, padded to the tokenizer's length L, -1 to -vectors for S*, IMAGE_TOKEN for S_i.
 
     A prompt that is too long loses its end, as in Stable Diffusion, with a warning in the log.
     """

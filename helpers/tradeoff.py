@@ -19,7 +19,7 @@ from tqdm import tqdm
 from helpers import scores
 from helpers.config import BATCH_PROGRESS, SamplingConfig
 from helpers.models import Scorer
-from helpers.sample import sample
+from helpers.sample import Learned, sample
 from helpers.stats import Interval, jackknife
 
 CHUNK_BATCHES = 8
@@ -49,7 +49,7 @@ def measure(
     *,
     count: int,
     config: SamplingConfig,
-    rows: Tensor | None = None,
+    learned: Learned | None = None,
     keep: int = 8,
 ) -> Measured:
     """Draw images 0 to count - 1 of each prompt, packed into batches, and embed them.
@@ -60,7 +60,7 @@ def measure(
         prompts: P texts, with S* where rows are meant.
         count: N, images of each prompt.
         config: of the sampler.
-        rows: [K, D] learned rows.
+        learned: what one run learned; its rows stand for S*.
         keep: how many images of each prompt are kept; the others are embedded and dropped.
     """
     jobs = [(prompt, index) for prompt in prompts for index in range(count)]
@@ -69,7 +69,7 @@ def measure(
     with tqdm(total=len(jobs), desc="drawing", unit="image", **BATCH_PROGRESS) as bar:
         for chunk in (jobs[start : start + size] for start in range(0, len(jobs), size)):
             texts, indices = [prompt for prompt, _ in chunk], [index for _, index in chunk]
-            images = sample(pipeline, texts, indices=indices, config=config, rows=rows, on_batch=bar.update)
+            images = sample(pipeline, texts, indices=indices, config=config, learned=learned, on_batch=bar.update)
             vectors.append(scores.embed_images(scorer, images))
             kept.append(images[torch.tensor(indices) < keep])
     return Measured(

@@ -19,7 +19,9 @@ def test_a_probe_is_the_same_every_time_and_covers_the_schedule():
     (probe, predict, states), (again, _, _) = setup(), setup()
     assert torch.equal(probe.noisy, again.noisy) and torch.equal(probe.timesteps, again.timesteps)
     assert sorted((probe.timesteps * 16 // 1000).tolist()) == list(range(16))
-    assert torch.equal(probe.loss(predict, states), again.loss(predict, states)) and probe.loss(predict, states).shape == (2,)
+    assert torch.equal(probe.loss(predict, states), again.loss(predict, states)) and probe.loss(
+        predict, states
+    ).shape == (2,)
 
 
 @pytest.mark.parametrize("prediction_type", ["epsilon", "v_prediction", "sample"])

@@ -55,7 +55,9 @@ def test_adapters_start_as_pefts_do():
     theirs = tiny.pipeline().unet
     theirs.add_adapter(LoraConfig(r=8, target_modules=list(lora.ATTENTION)))
     state = {name.replace(".default", ""): p for name, p in theirs.named_parameters() if "lora_" in name}
-    assert {lora.peft_name(name): tensor.shape for name, tensor in ours.items()} == {n: p.shape for n, p in state.items()}
+    assert {lora.peft_name(name): tensor.shape for name, tensor in ours.items()} == {
+        n: p.shape for n, p in state.items()
+    }
     for name, tensor in ours.items():
         reference = state[lora.peft_name(name)]
         assert tensor.abs().max() <= 1 / tensor.shape[1] ** 0.5 and not (name.endswith(".up") and tensor.any())

@@ -8,9 +8,9 @@ import torch
 from diffusers import DDIMScheduler, DPMSolverMultistepScheduler
 from safetensors.torch import load_file
 
+from helpers import lora
 from helpers.config import InputError, SamplingConfig
 from helpers.inversion import save_learned_embeds
-from helpers import lora
 from helpers.sample import ORIGINAL, Learned, initial_latents, sample
 
 PROMPTS = ["a photo of a dog", "a toy on the moon", "a photo of a dog"]
@@ -79,9 +79,7 @@ def test_runs_packed_together_are_drawn_as_alone(pipeline, original_unconditiona
     prompts, runs = ["a photo of S*", "S* on the moon", "a photo of a dog", "a photo of S*"], [1, 0, ORIGINAL, 0]
     together = sample(pipeline, prompts, indices=[3, 4, 5, 3], config=settings, learned=learned, runs=runs)
     for n, run in enumerate(runs):
-        alone = sample(
-            pipeline, [prompts[n]], indices=[[3, 4, 5, 3][n]], config=settings, learned=learned, runs=[run]
-        )
+        alone = sample(pipeline, [prompts[n]], indices=[[3, 4, 5, 3][n]], config=settings, learned=learned, runs=[run])
         assert furthest(alone, together[n : n + 1]) <= 1
     unchanged = sample(pipeline, ["a photo of a dog"], indices=[5], config=settings)
     assert furthest(unchanged, together[2:3]) <= 1 and furthest(together[0], together[3]) > 5
@@ -111,7 +109,9 @@ def test_exported_adapters_draw_the_same_in_plain_diffusers(tmp_path):
 def test_exported_rows_draw_the_same_in_plain_diffusers(tmp_path):
     pipeline, rows = tiny.pipeline(), torch.randn(1, tiny.WIDTH)
     latents = initial_latents((4, 8, 8), indices=[0, 1], seed=0)
-    ours = sample(pipeline, ["a photo of S*", "S* on the moon"], indices=[0, 1], config=config(), learned=Learned(rows=(rows,)))
+    ours = sample(
+        pipeline, ["a photo of S*", "S* on the moon"], indices=[0, 1], config=config(), learned=Learned(rows=(rows,))
+    )
     save_learned_embeds(tmp_path / "learned_embeds.safetensors", rows, placeholder="<s*>")
     assert load_file(tmp_path / "learned_embeds.safetensors")["<s*>"].shape == (tiny.WIDTH,)
     pipeline.tokenizer = copy.deepcopy(pipeline.tokenizer)

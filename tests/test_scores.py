@@ -50,11 +50,6 @@ def test_the_two_forms_of_editability_differ_by_the_length_of_the_mean():
     assert torch.allclose(*single, atol=1e-6)
 
 
-def unit(*shape):
-    vectors = torch.randn(*shape, generator=torch.Generator().manual_seed(0))
-    return vectors / vectors.norm(dim=-1, keepdim=True)
-
-
 def test_diversity_is_of_all_pairs_of_different_images():
     images = unit(2, 5, 8)
     cosines = images @ images.mT

@@ -6,15 +6,17 @@ import torch
 from helpers import store
 from helpers.config import InputError, InversionConfig
 from helpers.inversion import Inversion
-from helpers.train import StepRecord
 
 CONFIG = InversionConfig(class_word="character", steps=2)
 
 
 def made(failed_at=None):
-    records = tuple(StepRecord(step=i, loss=0.1 * i, gradient_norm=1e-30 * i) for i in range(2))
     return Inversion(
-        config=CONFIG, initial=torch.zeros(1, 4), rows=torch.ones(1, 4), records=records, failed_at=failed_at
+        config=CONFIG,
+        initial=torch.zeros(1, 4),
+        checkpoints={1: torch.full((1, 4), 0.5), 2: torch.ones(1, 4)},
+        history={"loss": torch.tensor([0.1, 1e-30], dtype=torch.float64)},
+        failed_at=failed_at,
     )
 
 
@@ -32,7 +34,8 @@ def test_a_training_is_made_once(tmp_path, failed_at):
     )
     assert len(calls) == 1
     assert torch.equal(first.rows, second.rows) and torch.equal(first.initial, second.initial)
-    assert (first.records, first.failed_at, first.config) == (second.records, second.failed_at, second.config)
+    assert torch.equal(first.history["loss"], second.history["loss"]) and sorted(second.checkpoints) == [1, 2]
+    assert (first.failed_at, first.config) == (second.failed_at, second.config)
 
 
 def test_never_refuses_what_is_not_there(tmp_path):

@@ -7,6 +7,7 @@ asks whether the world is entangled enough for the question to exist.
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import itertools
 import logging
 
@@ -20,7 +21,7 @@ from helpers.files import write_json
 from helpers.inversion import invert
 from helpers.models import CHIBI, load_pipeline
 from helpers.results import entry
-from helpers.sample import sample
+from helpers.sample import Learned, sample
 from helpers.stats import jackknife
 from helpers.world import scene as w
 from helpers.world.captions import BACKGROUND_PHRASES, shown
@@ -50,7 +51,10 @@ def joint_success(
     """For each picture of each edit prompt whether the edit, the identity, and both are read right; arrays [n]."""
     jobs = [(prompt, wanted, i) for prompt, wanted in EDITS.items() for i in range(count)]
     config = SamplingConfig(batch_size=min(64, len(jobs)), seed=seed)
-    images = sample(pipeline, [job[0] for job in jobs], indices=[job[2] for job in jobs], config=config, rows=rows)
+    learned = Learned(rows=(rows,))
+    images = sample(
+        pipeline, [job[0] for job in jobs], indices=[job[2] for job in jobs], config=config, learned=learned
+    )
     readings = read(reader, images.permute(0, 2, 3, 1).numpy())
     edit = np.array([readings[factor][n] == value for n, (_, (factor, value), _) in enumerate(jobs)])
     identity = identity_right(readings, character)
@@ -68,9 +72,9 @@ def pilot(*, steps: int, count: int, device: str = "auto", seed: int = 0) -> dic
     for name in CONCEPTS:
         concept = load_concept(name, size=w.SIZE)
         character = w.from_json(concept.scenes[0]).figures[0].character
-        for rate in RATES:
-            config = InversionConfig(class_word="character", learning_rate=rate, steps=steps, template_set="anime")
-            learned = invert(pipeline, concept.images, config=config)
+        common = InversionConfig(class_word="character", steps=steps, template_set="anime")
+        configs = [dataclasses.replace(common, learning_rate=rate) for rate in RATES]
+        for rate, learned in zip(RATES, invert(pipeline, concept.images, configs=configs), strict=True):
             right = joint_success(pipeline, reader, learned.rows, character, count=count, seed=seed)
             for key, values in right.items():
                 shares[rate][key].append(float(values.mean()))
