@@ -5,12 +5,22 @@ import dataclasses
 import pytest
 import torch
 
-from helpers.config import InputError, InversionConfig, SamplingConfig, canonical_json, content_hash, tensor_hash
+from helpers.config import (
+    FinetuneConfig,
+    InputError,
+    InversionConfig,
+    SamplingConfig,
+    canonical_json,
+    content_hash,
+    tensor_hash,
+)
 
 
 def test_canonical_json_has_one_form():
     assert canonical_json({"b": 1, "a": [0.1, None]}) == '{"a":[0.1,null],"b":1}'
-    assert canonical_json(SamplingConfig()) == '{"batch_size":32,"guidance_scale":4.0,"seed":0,"steps":20}'
+    assert canonical_json(SamplingConfig()) == (
+        '{"batch_size":32,"guidance_scale":4.0,"original_unconditional":false,"seed":0,"solver":"dpm","steps":20}'
+    )
     with pytest.raises(ValueError):
         canonical_json(float("nan"))
     with pytest.raises(TypeError):
@@ -20,7 +30,8 @@ def test_canonical_json_has_one_form():
 def test_every_field_changes_the_hash():
     config = InversionConfig(class_word="toy")
     changed = {"class_word": "dog", "learning_rate": 1e-2, "steps": 5, "batch_size": 2}
-    changed |= {"template_set": "anime", "flip_probability": 0.5, "seed": 1}
+    changed |= {"template_set": "anime", "flip_probability": 0.5, "seed": 1, "initializer": "dog", "vectors": 2}
+    changed |= {"further_vector_after": 3, "per_image": True, "l2": 0.1, "norm": "fixed", "checkpoints": (3,)}
     assert changed.keys() == {field.name for field in dataclasses.fields(config)}
     hashes = {content_hash(dataclasses.replace(config, **{name: value})) for name, value in changed.items()}
     assert len(hashes | {content_hash(config)}) == len(changed) + 1
@@ -42,8 +53,28 @@ def test_tensor_hash_sees_values_names_and_shapes_but_not_the_precision_of_loadi
         {"class_word": " "},
         {"seed": -1},
         {"flip_probability": 2.0},
+        {"norm": "long"},
+        {"vectors": 0},
+        {"l2": -1.0},
+        {"checkpoints": (2000,)},
     ],
 )
 def test_bad_fields_are_named(wrong):
     with pytest.raises(InputError, match=next(iter(wrong))):
         InversionConfig(**{"class_word": "toy", **wrong})
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"rank": 0},
+        {"timestep_range": (0.8, 0.1)},
+        {"subject": ""},
+        {"targets": ()},
+        {"prior_weight": -1.0},
+        {"checkpoints": (0,)},
+    ],
+)
+def test_bad_fields_of_a_finetuning_are_named(wrong):
+    with pytest.raises(InputError, match=next(iter(wrong))):
+        FinetuneConfig(**wrong)

@@ -11,7 +11,8 @@ def plan(**changes):
 
 
 def same(one, other):
-    return all(torch.equal(value, vars(other)[name]) for name, value in vars(one).items())
+    drawn = {name: value for name, value in vars(one).items() if name != "index"}
+    return all(torch.equal(value, vars(other)[name]) for name, value in drawn.items())
 
 
 def test_a_step_is_the_same_whenever_it_is_drawn():
@@ -39,6 +40,13 @@ def test_draws_are_in_range_and_use_all_of_it():
     flips = torch.cat([s.flips for s in steps]).float().mean()
     assert 0.4 < flips < 0.6
     assert not torch.cat([plan(flip_probability=0.0).step(i).flips for i in range(20)]).any()
+
+
+def test_timesteps_can_be_limited_and_purposes_draw_apart():
+    limited = torch.cat([plan(first_timestep=100, timesteps=120).step(i).timesteps for i in range(100)])
+    assert set(limited.tolist()) == set(range(100, 120))
+    assert not torch.equal(plan().step(0).noise, plan(purpose="prior").step(0).noise)
+    assert plan().step(7).index == 7
 
 
 def test_a_generator_is_named():
