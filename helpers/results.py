@@ -41,8 +41,12 @@ def verdict(difference: Interval) -> str:
 
 def provenance(**facts: Any) -> dict[str, Any]:
     """Commit, versions and machine, with further facts of the run: profile, seeds, hashes."""
+    return {**entry(facts), **machine()}
+
+
+def machine() -> dict[str, Any]:
+    """Commit, versions of what numbers depend on, and the machine."""
     return {
-        **entry(facts),
         "commit": _git("rev-parse", "HEAD"),
         "dirty": _git("status", "--porcelain") not in ("", None),
         "python": platform.python_version(),

@@ -1,0 +1,157 @@
+"""The run store: one folder a run, named by its hash; a run is whole or it is not there.
+
+A run's files are written aside, result.json last with the digest of each of them, and the folder is
+renamed into place. So a killed process leaves nothing that looks like a run, and a file that was cut
+off later is found out when it is read.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import logging
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from safetensors.torch import save_file
+from torch import Tensor
+
+from helpers.config import InputError
+from helpers.files import ROOT, folder_aside, write_json
+from helpers.results import machine
+
+log = logging.getLogger(__name__)
+
+RUNS = ROOT / "data" / "runs"
+RESULT = "result.json"
+FINISHED, FAILED = "finished", "failed"
+
+
+class Run:
+    """A folder of the store as it is being written: each method adds a file."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def config(self, config: Mapping[str, Any]) -> None:
+        """What was asked for, as config.json."""
+        write_json(self.folder / "config.json", dict(config))
+
+    def metrics(self, rows: pd.DataFrame) -> None:
+        """One line a logged step, as metrics.jsonl."""
+        rows.to_json(self.folder / "metrics.jsonl", orient="records", lines=True)
+
+    def checkpoint(self, step: int, tensors: Mapping[str, Tensor]) -> None:
+        """Rows and adapters after a number of updates, as checkpoints/<step>.safetensors."""
+        (self.folder / "checkpoints").mkdir(exist_ok=True)
+        whole = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+        save_file(whole, self.folder / "checkpoints" / f"{step:06d}.safetensors")
+
+    def scores(self, rows: pd.DataFrame) -> None:
+        """One row an image, as scores.parquet."""
+        rows.to_parquet(self.folder / "scores.parquet")
+
+    def sheet(self, content: bytes) -> None:
+        """One contact sheet, as samples.png."""
+        (self.folder / "samples.png").write_bytes(content)
+
+
+@contextmanager
+def written(store: Path, run: str, *, seconds: float = 0.0, **facts: Any) -> Iterator[Run]:
+    """Yield a run to fill; it is in the store, finished, when the block has ended.
+
+    Args:
+        store: folder of all runs.
+        run: the hash.
+        seconds: what it took to make; what the writing takes is not counted.
+        facts: what else result.json should say, such as the peak of the memory.
+
+    Raises:
+        InputError: the disk is full; the store is as it was.
+    """
+    with _no_space(store), folder_aside(store / run) as part:
+        yield Run(part)
+        _conclude(part, FINISHED, seconds=seconds, **facts)
+
+
+def write_failure(store: Path, run: str, config: Mapping[str, Any], error: str, *, seconds: float = 0.0) -> None:
+    """Record that a run was tried and failed, and why."""
+    with _no_space(store), folder_aside(store / run) as part:
+        Run(part).config(config)
+        _conclude(part, FAILED, seconds=seconds, error=error)
+
+
+def _conclude(folder: Path, status: str, **facts: Any) -> None:
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    digests = {path.relative_to(folder).as_posix(): digest(path) for path in files}
+    for path in files:
+        with path.open("rb") as file:
+            os.fsync(file.fileno())  # a rename may reach the disk before what it names
+    write_json(folder / RESULT, {"status": status, **facts, **machine(), "files": digests})
+
+
+def digest(path: Path) -> str:
+    """SHA-256 of a file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+@contextmanager
+def _no_space(store: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        raise InputError(
+            f"the disk of {store} is full: make room and run the same command again; all finished runs are intact."
+        ) from error
+
+
+def status(store: Path, run: str) -> str:
+    """FINISHED, FAILED, or nothing for a run that is not there; one whose files were damaged is taken away."""
+    folder = store / run
+    try:
+        found = json.loads((folder / RESULT).read_text(encoding="utf-8"))
+        whole = all(digest(folder / name) == known for name, known in found["files"].items())
+    except FileNotFoundError:
+        whole = not folder.exists()
+        found = {"status": ""}
+    except (ValueError, KeyError, TypeError):
+        whole = False
+    if whole:
+        return found["status"]
+    log.warning("the run %s is damaged: it is taken away and made again", run)
+    shutil.rmtree(folder, ignore_errors=True)
+    return ""
+
+
+def load_runs(store: Path = RUNS, *, committed: Path | None = ROOT / "reports" / "full") -> pd.DataFrame:
+    """All rows of all finished runs as one table, with the columns run and, from config.json, one a field.
+
+    Rows of committed reports (parquet files with a column run) are among them; a run that is in both counts once.
+    """
+    parts = [] if committed is None else [pd.read_parquet(path) for path in sorted(committed.glob("*.parquet"))]
+    parts = [rows for rows in parts if "run" in rows]
+    known = {run for rows in parts for run in rows["run"].unique()}
+    for folder in sorted(store.iterdir()) if store.is_dir() else ():
+        if folder.name in known or not (folder / "scores.parquet").exists() or status(store, folder.name) != FINISHED:
+            continue
+        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        fields = {name: value for name, value in flat(config).items() if not isinstance(value, list)}
+        parts.append(pd.read_parquet(folder / "scores.parquet").assign(run=folder.name, **fields))
+    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame({"run": []})
+
+
+def flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested mappings as one, names joined by dots: {"training": {"steps": 5}} is {"training.steps": 5}."""
+    found: dict[str, Any] = {}
+    for name, value in config.items():
+        found |= flat(value, f"{prefix}{name}.") if isinstance(value, Mapping) else {f"{prefix}{name}": value}
+    return found
