@@ -18,6 +18,8 @@ from helpers.files import ROOT
 PLACEHOLDER = "S*"
 IMAGE_PLACEHOLDER = "S_i"
 KINDS = ("background", "style", "object", "companion", "pose")
+COMBINATIONS = ("single", "seen", "held-out")
+"""One thing is asked for; two that training pictures show together; two that they never do."""
 
 _OBJECT = (
     "a photo of a S*",
@@ -84,6 +86,10 @@ class EditPrompt:
     """One of KINDS."""
     text: str
     """The prompt, with S* in it once."""
+    asks: tuple[tuple[str, str], ...] = ()
+    """Factors and values that chibi's reader should find in the picture; empty for prompts about other worlds."""
+    combination: str = ""
+    """Whether chibi's training pictures show what is asked for together: one of COMBINATIONS, or nothing."""
 
 
 def templates(name: str) -> tuple[str, ...]:
@@ -121,6 +127,8 @@ def edit_file(name: str) -> Path:
 def load_edit_prompts(path: Path) -> tuple[EditPrompt, ...]:
     """Edit prompts of a YAML file that maps each kind to a list of prompts.
 
+    A prompt is a text, or a map of `text` and, for chibi, `asks` (a map of factors to values) and `combination`.
+
     Raises:
         InputError: the file is missing, is no such map, or a prompt lacks S*.
     """
@@ -139,12 +147,21 @@ def load_edit_prompts(path: Path) -> tuple[EditPrompt, ...]:
     return tuple(_edit_prompt(path, kind, text) for kind, texts in content.items() for text in texts)
 
 
-def _edit_prompt(path: Path, kind: object, text: object) -> EditPrompt:
+def _edit_prompt(path: Path, kind: object, written: object) -> EditPrompt:
     if kind not in KINDS:
         raise InputError(f"{path} has prompts of kind {kind!r}: use the kinds {', '.join(KINDS)}.")
+    entry = written if isinstance(written, dict) else {"text": written}
+    text, asks, combination = entry.get("text"), entry.get("asks", {}), entry.get("combination", "")
     if not isinstance(text, str) or text.count(PLACEHOLDER) != 1:
         raise InputError(f"{path}, {kind}: prompt {text!r} must be a text with {PLACEHOLDER} in it once.")
-    return EditPrompt(kind=kind, text=text)
+    unknown = [str(field) for field in entry if field not in ("text", "asks", "combination")]
+    if unknown or not isinstance(asks, dict) or combination not in ("", *COMBINATIONS):
+        raise InputError(
+            f"{path}, {kind}: {text!r} has fields that are not understood: give text, asks (a map of factors to "
+            f"values) and combination (one of {', '.join(COMBINATIONS)})."
+        )
+    pairs = tuple((str(factor), str(value)) for factor, value in asks.items())
+    return EditPrompt(kind=kind, text=text, asks=pairs, combination=combination)
 
 
 def few_of_each_kind(prompts: tuple[EditPrompt, ...], count: int) -> tuple[EditPrompt, ...]:

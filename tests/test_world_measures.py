@@ -9,21 +9,23 @@ from helpers.stats import Interval
 from helpers.world import card, measures
 from helpers.world import scene as w
 from helpers.world.population import NAMES, named_characters
-from helpers.world.reader import SLOT_CLASSES, SLOT_NUMBERS
+from helpers.world.reader import SLOT_CLASSES, SLOT_NUMBERS, SLOTS
+from helpers.world.readings import Readings
 
 
-def perfect(scenes: list[w.Scene]) -> measures.Readings:
-    """What a reader without error says of scenes."""
-    left = [min(s.figures, key=lambda f: f.x) if s.figures else None for s in scenes]
+def perfect(scenes: list[w.Scene]) -> Readings:
+    """What a reader without error says of scenes: its first slot is the left figure."""
     said = {key: np.array([getattr(s, key) for s in scenes], object) for key in ("background", "object", "art_style")}
     said["count"] = np.array([len(s.figures) for s in scenes], object)
-    for name in SLOT_CLASSES:
-        said[f"{name}_0"] = np.array([f and getattr(f.character, name) for f in left], object)
-    for name, n in SLOT_NUMBERS.items():
-        values = [f and getattr(f if name in ("pose", "x", "lift", "scale") else f.character, name) for f in left]
-        said[f"{name}_0"] = np.array(
-            [np.full(n, np.nan) if f is None else np.atleast_1d(v) for f, v in zip(left, values, strict=True)], float
-        )
+    for slot in range(SLOTS):
+        seen = [dict(enumerate(sorted(s.figures, key=lambda f: f.x))).get(slot) for s in scenes]
+        for name in SLOT_CLASSES:
+            said[f"{name}_{slot}"] = np.array([f and getattr(f.character, name) for f in seen], object)
+        for name, n in SLOT_NUMBERS.items():
+            values = [f and getattr(f if name in ("pose", "x", "lift", "scale") else f.character, name) for f in seen]
+            said[f"{name}_{slot}"] = np.array(
+                [np.full(n, np.nan) if v is None else np.atleast_1d(v) for v in values], float
+            )
     return said
 
 

@@ -22,12 +22,11 @@ from helpers.world.captions import BACKGROUND_PHRASES, PLACE_PHRASES, STYLE_OPEN
 from helpers.world.draw import draw
 from helpers.world.population import NAMES, named_characters
 from helpers.world.reader import COLOURLESS, Reader, read
+from helpers.world.readings import NEAR, Readings, colour_names, read_factor
 from helpers.world.sampling import training_scene
 
 FRESH_SEED = 1  # scenes that no training has seen
-NEAR = 60.0  # RGB distance within which a colour counts as a named character's
 UNIT = "pictures"
-Readings = dict[str, np.ndarray]
 
 
 def share(right: np.ndarray) -> Interval:
@@ -47,12 +46,6 @@ def mean(values: np.ndarray) -> Interval:
 def fresh_scenes(n: int) -> list[w.Scene]:
     """Scenes of the training population that were never trained on."""
     return [training_scene(i, FRESH_SEED) for i in range(n)]
-
-
-def colour_names(colours: np.ndarray, palette: dict[str, w.RGB]) -> np.ndarray:
-    """Nearest palette name of each colour [n, 3]; None for an abstention."""
-    distances = np.linalg.norm(colours[:, None, :] - np.array(list(palette.values()), float), axis=2)
-    return np.where(np.isnan(colours).any(1), None, np.array(list(palette), object)[distances.argmin(1)])
 
 
 def reader_numbers(scenes: list[w.Scene], readings: Readings) -> dict[str, dict[str, Interval]]:
@@ -121,25 +114,6 @@ def follow_prompts(per_value: int) -> dict[str, list[tuple[str, str]]]:
         "pose": [(f"{opening} {name}", name) for name in w.POSES] * 2,
     }
     return {factor: [pair for pair in pairs for _ in range(per_value)] for factor, pairs in asked.items()}
-
-
-def read_factor(factor: str, readings: Readings) -> np.ndarray:
-    """The value of a factor as prompts name it, read from each picture; None for an abstention."""
-    if factor == "hair_colour":
-        return colour_names(readings["hair_colour_0"], w.HAIR_COLOURS)
-    if factor == "garment_colour":
-        return colour_names(readings["garment_colour_0"], w.COLOURS)
-    if factor == "place":
-        return np.array([None if np.isnan(x) else w.place_of(x) for x in readings["x_0"][:, 0]], object)
-    if factor == "pose":
-        return np.array([None if np.isnan(pose).any() else pose_name(pose) for pose in readings["pose_0"]], object)
-    return readings[factor]
-
-
-def pose_name(pose: np.ndarray) -> str:
-    """The usual pose whose angles are all within 40 degrees, or "unusual"."""
-    name, distance = w.nearest_pose(tuple(pose))
-    return name if distance < 40 else "unusual"
 
 
 Draw = Callable[[list[str], float], np.ndarray]

@@ -12,6 +12,7 @@ import itertools
 import logging
 
 import numpy as np
+import pandas as pd
 from diffusers import StableDiffusionPipeline
 from torch import Tensor
 
@@ -20,45 +21,39 @@ from helpers.config import InversionConfig, SamplingConfig
 from helpers.files import write_json
 from helpers.inversion import invert
 from helpers.models import CHIBI, load_pipeline
+from helpers.prompts import EditPrompt
 from helpers.results import entry
 from helpers.sample import Learned, sample
 from helpers.stats import jackknife
 from helpers.world import scene as w
 from helpers.world.captions import BACKGROUND_PHRASES, shown
 from helpers.world.eye import fingerprint
-from helpers.world.measures import NEAR
 from helpers.world.reader import Reader, load_reader, read
+from helpers.world.readings import success
 
 log = logging.getLogger(__name__)
 CONCEPTS = ("alba", "cyra", "echo")
-RATES = (3e-4, 1e-3, 3e-3, 1e-2, 3e-2)
-EDITS = {
-    **{f"an anime illustration of S* {phrase[0]}": ("background", name) for name, phrase in BACKGROUND_PHRASES.items()},
-    **{f"an anime illustration of S* next to a {name}": ("object", name) for name in shown("object")},
-}
-
-
-def identity_right(readings: dict[str, np.ndarray], character: w.Character) -> np.ndarray:
-    """Pictures [n] whose hair and garment have the character's colours, within an RGB distance of NEAR."""
-    hair = np.linalg.norm(readings["hair_colour_0"] - np.array(character.hair_colour), axis=1)
-    garment = np.linalg.norm(readings["garment_colour_0"] - np.array(character.garment_colour), axis=1)
-    return (hair <= NEAR) & (garment <= NEAR)
-
-
-def joint_success(
-    pipeline: StableDiffusionPipeline, reader: Reader, rows: Tensor, character: w.Character, *, count: int, seed: int
-) -> dict[str, np.ndarray]:
-    """For each picture of each edit prompt whether the edit, the identity, and both are read right; arrays [n]."""
-    jobs = [(prompt, wanted, i) for prompt, wanted in EDITS.items() for i in range(count)]
-    config = SamplingConfig(batch_size=min(64, len(jobs)), seed=seed)
-    learned = Learned(rows=(rows,))
-    images = sample(
-        pipeline, [job[0] for job in jobs], indices=[job[2] for job in jobs], config=config, learned=learned
+RATES = (1e-3, 3e-3, 1e-2, 3e-2, 1e-1)
+EDITS = tuple(
+    EditPrompt(kind=factor, text=f"an anime illustration of S* {words}", asks=((factor, value),))
+    for factor, said in (
+        ("background", {name: phrases[0] for name, phrases in BACKGROUND_PHRASES.items()}),
+        ("object", {name: f"next to a {name}" for name in shown("object")}),
     )
-    readings = read(reader, images.permute(0, 2, 3, 1).numpy())
-    edit = np.array([readings[factor][n] == value for n, (_, (factor, value), _) in enumerate(jobs)])
-    identity = identity_right(readings, character)
-    return {"edit": edit, "identity": identity, "both": edit & identity}
+    for value, words in said.items()
+)
+
+
+def successes(
+    pipeline: StableDiffusionPipeline, reader: Reader, rows: Tensor, character: w.Character, *, count: int, seed: int
+) -> pd.DataFrame:
+    """`readings.success` of `count` pictures of each edit prompt."""
+    jobs = [(prompt, i) for prompt in EDITS for i in range(count)]
+    config = SamplingConfig(batch_size=min(64, len(jobs)), seed=seed)
+    texts, indices = [prompt.text for prompt, _ in jobs], [i for _, i in jobs]
+    images = sample(pipeline, texts, indices=indices, config=config, learned=Learned(rows=(rows,)))
+    found = read(reader, images.permute(0, 2, 3, 1).numpy())
+    return success(found, [prompt for prompt, _ in jobs], character)
 
 
 def pilot(*, steps: int, count: int, device: str = "auto", seed: int = 0) -> dict:
@@ -68,21 +63,21 @@ def pilot(*, steps: int, count: int, device: str = "auto", seed: int = 0) -> dic
     """
     pipeline = load_pipeline("chibi", device=device)
     reader = load_reader(CHIBI / "reader", str(pipeline.device))
-    shares: dict[float, dict[str, list[float]]] = {rate: {"edit": [], "identity": [], "both": []} for rate in RATES}
+    shares: dict[float, dict[str, list[float]]] = {rate: {"edit": [], "identity": [], "joint": []} for rate in RATES}
     for name in CONCEPTS:
         concept = load_concept(name, size=w.SIZE)
         character = w.from_json(concept.scenes[0]).figures[0].character
         common = InversionConfig(class_word="character", steps=steps, template_set="anime")
         configs = [dataclasses.replace(common, learning_rate=rate) for rate in RATES]
         for rate, learned in zip(RATES, invert(pipeline, concept.images, configs=configs), strict=True):
-            right = joint_success(pipeline, reader, learned.rows, character, count=count, seed=seed)
-            for key, values in right.items():
-                shares[rate][key].append(float(values.mean()))
+            right = successes(pipeline, reader, learned.rows, character, count=count, seed=seed).mean()
+            for key, value in right.items():
+                shares[rate][key].append(float(value))
             log.info("%s at %g: %s", name, rate, {key: f"{values.mean():.2f}" for key, values in right.items()})
     by_rate = {
         f"{rate:g}": {key: over_concepts(values) for key, values in found.items()} for rate, found in shares.items()
     }
-    both = {rate: np.array(found["both"]) for rate, found in shares.items()}
+    both = {rate: np.array(found["joint"]) for rate, found in shares.items()}
     before, after = max(itertools.combinations(RATES, 2), key=lambda pair: (both[pair[0]] - both[pair[1]]).mean())
     fall = {"from_rate": before, "to_rate": after, **over_concepts(list(both[before] - both[after]))}
     return {

@@ -1,0 +1,103 @@
+"""What the reader says of pictures, in the words of prompts: values, identities, edits, and both at once."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from helpers.prompts import EditPrompt
+from helpers.world import scene as w
+from helpers.world.population import named_characters
+from helpers.world.reader import COLOURLESS, SLOTS
+
+Readings = dict[str, np.ndarray]
+"""What `reader.read` returns."""
+NEAR = 60.0
+"""RGB distance within which a colour counts as a character's."""
+
+
+def colour_names(colours: np.ndarray, palette: dict[str, w.RGB]) -> np.ndarray:
+    """Nearest palette name of each colour [n, 3]; None for an abstention."""
+    distances = np.linalg.norm(colours[:, None, :] - np.array(list(palette.values()), float), axis=2)
+    return np.where(np.isnan(colours).any(1), None, np.array(list(palette), object)[distances.argmin(1)])
+
+
+def read_factor(factor: str, readings: Readings) -> np.ndarray:
+    """The value of a factor as prompts name it, read from each picture; None for an abstention."""
+    if factor == "hair_colour":
+        return colour_names(readings["hair_colour_0"], w.HAIR_COLOURS)
+    if factor == "garment_colour":
+        return colour_names(readings["garment_colour_0"], w.COLOURS)
+    if factor == "place":
+        return np.array([None if np.isnan(x) else w.place_of(x) for x in readings["x_0"][:, 0]], object)
+    if factor == "pose":
+        return np.array([None if np.isnan(pose).any() else pose_name(pose) for pose in readings["pose_0"]], object)
+    if factor in ("hair_style", "garment", "emblem", "accessory"):
+        return readings[f"{factor}_0"]
+    return readings[factor]
+
+
+def pose_name(pose: np.ndarray) -> str:
+    """The usual pose whose angles are all within 40 degrees, or "unusual"."""
+    name, distance = w.nearest_pose(tuple(pose))
+    return name if distance < 40 else "unusual"
+
+
+FACTORS = ("background", "object", "art_style", "count", "place", "pose", "hair_style", "hair_colour", "garment")
+"""Factors of `table`, beside x."""
+
+
+def table(readings: Readings) -> pd.DataFrame:
+    """One row a picture: the reader's value of each of FACTORS (None where it abstains) and x in pixels."""
+    columns = {f"read_{factor}": read_factor(factor, readings) for factor in FACTORS}
+    columns["read_count"] = pd.array(columns["read_count"], dtype="Int64")
+    return pd.DataFrame(columns | {"read_x": readings["x_0"][:, 0]})
+
+
+def looks_like(readings: Readings, character: w.Character) -> np.ndarray:
+    """For each picture and slot [n, SLOTS] whether hair and garment have the character's colours, within NEAR.
+
+    In a style without colours, whether they have the character's shapes. False where the reader abstains.
+    """
+    colours, shapes = np.ones((2, len(readings["count"]), SLOTS), bool)
+    for slot, part in itertools.product(range(SLOTS), ("hair", "garment")):
+        wanted = np.array(getattr(character, f"{part}_colour"), float)
+        colours[:, slot] &= np.linalg.norm(readings[f"{part}_colour_{slot}"] - wanted, axis=1) <= NEAR
+        shape = {"hair": "hair_style", "garment": "garment"}[part]
+        shapes[:, slot] &= readings[f"{shape}_{slot}"] == getattr(character, shape)
+    return np.where(np.isin(readings["art_style"].astype(str), COLOURLESS)[:, None], shapes, colours)
+
+
+def hair_like(readings: Readings, character: w.Character) -> np.ndarray:
+    """For each picture and slot [n, SLOTS] whether the hair has the character's colour, within NEAR."""
+    wanted = np.array(character.hair_colour, float)
+    slots = [np.linalg.norm(readings[f"hair_colour_{slot}"] - wanted, axis=1) <= NEAR for slot in range(SLOTS)]
+    return np.stack(slots, axis=1)
+
+
+def success(readings: Readings, prompts: Sequence[EditPrompt], character: w.Character) -> pd.DataFrame:
+    """One row a picture: whether its edit, the identity, and both are read right; columns edit, identity, joint.
+
+    Averages of scores hide which picture lost what; here a picture counts only if nothing was lost. A companion is
+    right if there are two characters and one of them has her hair; jointly, if the other one is the concept. What
+    the reader abstains from is not right.
+
+    Args:
+        readings: of n pictures.
+        prompts: of each picture, with what it asks for.
+        character: the concept.
+    """
+    alike = looks_like(readings, character)
+    edit, both = np.ones(len(prompts), bool), alike.any(1)
+    for factor, value in sorted({pair for prompt in prompts for pair in prompt.asks}):
+        asked = np.array([(factor, value) in prompt.asks for prompt in prompts])
+        if factor == "companion":
+            there = hair_like(readings, named_characters()[value]) & (readings["count"] == 2)[:, None]
+            edit &= ~asked | there.any(1)
+            both &= ~asked | (there & alike[:, ::-1]).any(1)
+        else:
+            edit &= ~asked | (read_factor(factor, readings) == value)
+    return pd.DataFrame({"edit": edit, "identity": alike.any(1), "joint": edit & both})

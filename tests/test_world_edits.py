@@ -1,0 +1,82 @@
+"""Edit prompts about chibi, and what the reader says of their pictures."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from helpers import prompts
+from helpers.world import edits, readings
+from helpers.world import scene as w
+from helpers.world.newcomers import newcomer
+from helpers.world.population import PAIRS, held_out_pairs, named_characters
+from tests.test_world_measures import perfect
+
+
+def test_the_committed_prompts_are_those_of_the_world():
+    assert edits.as_yaml(edits.edit_prompts()) == prompts.edit_file("edits").read_text(encoding="utf-8")
+    assert list(edits.edit_prompts()) == list(prompts.load_edit_prompts(prompts.edit_file("edits")))
+
+
+def test_half_of_the_prompts_ask_for_what_training_never_shows_together():
+    found = list(edits.edit_prompts())
+    assert sum(prompt.combination == "held-out" for prompt in found) * 2 == len(found)
+    assert len({prompt.text for prompt in found}) == len(found)
+    for prompt in found:
+        asked = dict(prompt.asks)
+        gap = any((asked.get(a), asked.get(b)) in held_out_pairs()[a, b] for a, b in PAIRS)
+        assert gap == (prompt.combination == "held-out"), prompt
+
+
+@pytest.fixture
+def scene():
+    """A newcomer jumping on the moon beside a cat."""
+    figure = w.Figure(character=newcomer(0).character, pose=w.POSES["jumping"], x=20, lift=0, scale=1)
+    return w.Scene(
+        figures=(figure,), background="moon", background_seed=0, object="cat", object_x=50, art_style="illustration"
+    )
+
+
+def asks(**wanted):
+    return prompts.EditPrompt(kind="object", text="S*", asks=tuple(wanted.items()))
+
+
+def test_a_picture_succeeds_if_nothing_was_lost(scene):
+    wanted = [asks(object="cat"), asks(object="ball"), asks(background="moon", pose="jumping"), asks(place="left")]
+    wanted += [asks(background="moon", object="ball"), asks(companion="miko")]
+    found = readings.success(perfect([scene] * len(wanted)), wanted, newcomer(0).character)
+    assert found["identity"].all()
+    assert found["edit"].tolist() == found["joint"].tolist() == [True, False, True, True, False, False]
+    other = readings.success(perfect([scene] * len(wanted)), wanted, newcomer(1).character)
+    assert other["edit"].equals(found["edit"]) and not other["identity"].any() and not other["joint"].any()
+
+
+def test_a_companion_stands_beside_the_concept(scene):
+    def beside(character):
+        return dataclasses.replace(scene.figures[0], character=character, x=48)
+
+    miko, newcomers = named_characters()["miko"], [newcomer(0).character, newcomer(1).character]
+    pairs = [(scene.figures[0], beside(miko)), (beside(newcomers[1]), beside(miko)), scene.figures]
+    scenes = [dataclasses.replace(scene, figures=tuple(figures)) for figures in pairs]
+    found = readings.success(perfect(scenes), [asks(companion="miko")] * 3, newcomers[0])
+    assert found["edit"].tolist() == [True, True, False]
+    assert found["identity"].tolist() == [True, False, True]
+    assert found["joint"].tolist() == [True, False, False]
+
+
+def test_shapes_stand_for_colours_where_a_style_has_none(scene):
+    sketch = dataclasses.replace(scene, art_style="sketch")
+    said = perfect([sketch])
+    for slot in (0, 1):
+        said[f"hair_colour_{slot}"] = said[f"garment_colour_{slot}"] = np.full((1, 3), np.nan)
+    assert readings.looks_like(said, newcomer(0).character)[0, 0]
+    bald = dataclasses.replace(newcomer(0).character, hair_style="bun")
+    assert not readings.looks_like(said, bald).any()
+
+
+def test_abstentions_are_in_the_table(scene):
+    said = perfect([scene, scene])
+    said["object"][1] = None
+    table = readings.table(said)
+    assert table["read_object"].isna().tolist() == [False, True] and table["read_pose"].tolist() == ["jumping"] * 2
+    assert table["read_x"].tolist() == [20.0, 20.0]
