@@ -9,8 +9,9 @@ from helpers.files import ROOT
 
 LAYERS = {
     1: "config concepts files models plan prompts "
-    "world.backdrops world.canvas world.captions world.draw world.edits world.figure world.newcomers world.pen "
-    "world.population world.reader world.readings world.sampling world.scene world.styles world.things world.vocabulary",
+    "world.backdrops world.canvas world.captions world.draw world.edits world.figure world.newcomers "
+    "world.pen world.population world.reader world.readings world.sampling world.scene world.styles world.things "
+    "world.vocabulary",
     2: "attention distances finetune geometry inversion lora probes regularizers sample scores stats tokens train",
     3: "bootstrap check figures lab leases lint parameters personalise publish publish_html publish_run results runs "
     "store sweep tradeoff world.build world.card world.export world.eye world.fit world.instruments world.measures "
