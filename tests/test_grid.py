@@ -34,7 +34,7 @@ def test_lists_are_axes(tmp_path):
 
 
 def test_a_pivot_comes_first(tmp_path):
-    text = "method: finetuning\nconcept: alba\ntraining: {targets: [to_q]}\npivot: {class_word: character, seed: [0, 1]}"
+    text = "method: finetuning\nconcept: alba\ntraining: {targets: [to_q]}\npivot: {class_word: toy, seed: [0, 1]}"
     runs = load(tmp_path, text)
     assert [run.pivot.seed for run in runs] == [0, 1] and runs[0].training.targets == ("to_q",)
     assert len(grid.batches(runs, most=8)) == 1

@@ -1,0 +1,47 @@
+"""What looks at chibi's pictures: the reader, told who the concept is."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor
+
+from helpers.concepts import Concept
+from helpers.config import tensor_hash
+from helpers.evaluation import Instruments
+from helpers.models import Scorer
+from helpers.prompts import EditPrompt
+from helpers.world import scene as w
+from helpers.world.reader import load_reader, read
+from helpers.world.readings import success, table
+
+
+def chibi_instruments(scorer: Scorer, concept: Concept, reader: Path, device: str) -> tuple[Instruments, str]:
+    """Instruments for pictures of an embedded concept, and the reader's fingerprint.
+
+    The concept's foreground is the slot that looks like it, else the left one. A concept of several characters has no
+    identity that all pictures share, so only its edits are read.
+    """
+    network = load_reader(reader, device)
+    people = {w.from_json(scene).figures[0].character for scene in concept.scenes}
+    character = next(iter(people)) if len(people) == 1 else None
+
+    def look(images: Tensor) -> dict[str, np.ndarray]:
+        return read(network, images.permute(0, 2, 3, 1).numpy())
+
+    def described(images: Tensor, prompts: Sequence[EditPrompt]) -> pd.DataFrame:
+        readings = look(images)
+        found = table(readings)
+        if character is None:
+            return found
+        return pd.concat([found, success(readings, prompts, character)], axis=1)
+
+    def mask(images: Tensor) -> Tensor:
+        return torch.from_numpy(look(images)["mask"].max(1) > 0.5)
+
+    instruments = Instruments(scorer=scorer, read=described, mask=mask)
+    return instruments, tensor_hash(network.state_dict().items())

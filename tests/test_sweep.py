@@ -1,0 +1,197 @@
+"""A sweep does every run once, whatever stops it; shards, other processes and Ray give the same numbers."""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import tiny
+import yaml
+from PIL import Image
+
+from helpers import cost, grid, perform, runs, sweep
+from helpers.config import InputError
+from helpers.files import ROOT
+
+EDITS = {"object": ["a photo of S* next to a ball"], "style": ["a pencil sketch of S*"]}
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory):
+    """A folder with a pipeline, a scorer, a concept and edit prompts."""
+    folder = tmp_path_factory.mktemp("world")
+    tiny.pipeline().save_pretrained(folder / "model")
+    tiny.save_scorer(folder / "scorer")
+    (folder / "concept").mkdir()
+    for n in range(3):
+        pixels = np.random.default_rng(n).integers(0, 255, (tiny.IMAGE_SIZE, tiny.IMAGE_SIZE, 3), np.uint8)
+        Image.fromarray(pixels).save(folder / "concept" / f"{n}.png")
+    (folder / "edits.yaml").write_text(yaml.safe_dump(EDITS))
+    return folder
+
+
+def content(world, **training):
+    settings = {"class_word": "toy", "learning_rate": [0.01, 0.1], "steps": 4, "batch_size": 2, "checkpoints": [2]}
+    return {
+        "method": "inversion",
+        "model": str(world / "model"),
+        "scorer": str(world / "scorer"),
+        "concept": str(world / "concept"),
+        "training": {**settings, "seed": [0, 1], **training},
+        "evaluation": {
+            "photos": 3,
+            "edits": str(world / "edits.yaml"),
+            "edited": 2,
+            "sampling": {"steps": 2, "batch_size": 4},
+        },
+    }
+
+
+def write_grid(world, tmp_path, **training):
+    path = tmp_path / "grid.yaml"
+    path.write_text(yaml.safe_dump(content(world, **training)))
+    return path
+
+
+def rows_of(folder):
+    return runs.load_runs(folder, committed=None).sort_values(["run", "step", "prompt", "index"], ignore_index=True)
+
+
+@pytest.fixture(scope="module")
+def undisturbed(world, tmp_path_factory):
+    """Rows of a sweep of four runs that nothing stopped, and its folder."""
+    folder = tmp_path_factory.mktemp("undisturbed")
+    done = sweep.run_sweep(grid.load_grid(write_grid(world, folder)), folder=folder / "runs")
+    assert sorted(done.values()) == ["finished"] * 4
+    return rows_of(folder / "runs")
+
+
+def test_a_run_has_rows_of_all_checkpoints(undisturbed):
+    assert undisturbed.groupby(["run", "step"]).size().tolist() == [3 + 2 * 2] * 8
+    assert set(undisturbed["kind"]) == {"photo", "object", "style"} and undisturbed["text_cosine"].notna().all()
+    assert {"reconstruction_training", "nearest", "editability", "diversity", "training.learning_rate"} <= set(
+        undisturbed
+    )
+
+
+def test_checkpoints_are_those_of_a_shorter_run(undisturbed, world, tmp_path):
+    configs = grid.load_grid(write_grid(world, tmp_path, steps=2))
+    sweep.run_sweep(configs, folder=tmp_path / "runs")
+    keys = ["training.learning_rate", "training.seed", "prompt", "index"]
+    short = rows_of(tmp_path / "runs").set_index(keys)["reconstruction_training"].sort_index()
+    long = undisturbed[undisturbed["step"] == 2].set_index(keys)["reconstruction_training"].sort_index()
+    pd.testing.assert_series_equal(short, long)
+
+
+def test_what_is_finished_is_not_done_again(world, tmp_path, undisturbed, monkeypatch):
+    configs = grid.load_grid(write_grid(world, tmp_path))
+    first = sweep.run_sweep(configs, folder=tmp_path / "runs", shard=(0, 2))
+    assert len(first) == 2
+    sweep.run_sweep(configs, folder=tmp_path / "runs", shard=(1, 2))
+    pd.testing.assert_frame_equal(rows_of(tmp_path / "runs"), undisturbed)
+    monkeypatch.setattr(perform, "train_batch", lambda *arguments: pytest.fail("it was done again"))
+    assert sorted(sweep.run_sweep(configs, folder=tmp_path / "runs").values()) == ["finished"] * 4
+
+
+def test_a_damaged_run_is_done_again_as_it_was(world, tmp_path, undisturbed):
+    configs = grid.load_grid(write_grid(world, tmp_path))
+    done = sweep.run_sweep(configs, folder=tmp_path / "runs")
+    scores = tmp_path / "runs" / next(iter(done)) / "scores.parquet"
+    scores.write_bytes(scores.read_bytes()[:-100])
+    sweep.run_sweep(configs, folder=tmp_path / "runs")
+    pd.testing.assert_frame_equal(rows_of(tmp_path / "runs"), undisturbed)
+
+
+def test_a_run_that_is_not_finite_is_recorded_with_its_step(world, tmp_path):
+    configs = grid.load_grid(write_grid(world, tmp_path, learning_rate=[0.01, 1e38], seed=0))
+    done = sweep.run_sweep(configs, folder=tmp_path / "runs")
+    assert sorted(done.values()) == ["failed", "finished"]
+    (failed,) = (run for run, status in done.items() if status == "failed")
+    assert "not finite at step" in json.loads((tmp_path / "runs" / failed / "result.json").read_text())["error"]
+
+
+def test_a_failure_is_recorded_and_tried_again_on_request(world, tmp_path, monkeypatch):
+    path = write_grid(world, tmp_path, seed=0)
+    broken = pytest.MonkeyPatch()
+    broken.setattr(perform, "train_batch", lambda *arguments: 1 / 0)
+    assert sweep.main([str(path), "--folder", str(tmp_path / "runs")]) == 1
+    broken.undo()
+    assert sweep.main([str(path), "--folder", str(tmp_path / "runs")]) == 1
+    assert sweep.main([str(path), "--folder", str(tmp_path / "runs"), "--retry"]) == 0
+
+
+def test_finetuning_starts_from_one_pivot(world, tmp_path):
+    whole = content(world)
+    pivot = {"class_word": "toy", "steps": 2, "batch_size": 2}
+    whole |= {"method": "finetuning", "pivot": pivot}
+    whole["training"] = {"learning_rate": [1e-4, 1e-3], "steps": 2, "batch_size": 2}
+    (tmp_path / "grid.yaml").write_text(yaml.safe_dump(whole))
+    done = sweep.run_sweep(grid.load_grid(tmp_path / "grid.yaml"), folder=tmp_path / "runs")
+    assert list(done.values()) == ["finished"] * 2
+    assert len(list((tmp_path / "runs").glob("*.safetensors"))) == 1
+    assert rows_of(tmp_path / "runs").groupby("run")["reconstruction_training"].mean().nunique() == 2
+
+
+def test_the_cost_is_said_before_the_start(world, tmp_path, caplog):
+    with caplog.at_level("INFO"):
+        sweep.planned_batches(grid.load_grid(write_grid(world, tmp_path)), "cpu")
+    assert "4 runs and 56 pictures: about" in caplog.text and "MB on disk" in caplog.text
+
+
+def test_runs_fit_into_memory(monkeypatch):
+    import torch
+
+    forward = cost.Forward(bytes=2**30, seconds=1)
+    monkeypatch.setattr(cost.psutil, "virtual_memory", lambda: type("", (), {"total": 64 * 2**30}))
+    assert cost.runs_that_fit(forward, batch_size=4, device=torch.device("cpu")) == 3
+    assert cost.runs_that_fit(cost.Forward(bytes=1, seconds=1), batch_size=4, device=torch.device("cpu")) == 16
+    assert cost.runs_that_fit(cost.Forward(bytes=2**50, seconds=1), batch_size=4, device=torch.device("cpu")) == 1
+
+
+@pytest.mark.parametrize(("options", "part"), [({"shard": (2, 2)}, "shard"), ({"executor": "slurm"}, "serial, ray")])
+def test_bad_arguments_are_refused(options, part):
+    with pytest.raises(InputError, match=part):
+        sweep.run_sweep([], **options)
+
+
+def command(path: Path, folder: Path) -> list[str]:
+    return [sys.executable, "-m", "helpers.sweep", str(path), "--folder", str(folder)]
+
+
+def start(path: Path, folder: Path) -> subprocess.Popen:
+    return subprocess.Popen(command(path, folder), cwd=ROOT, start_new_session=True, stderr=subprocess.DEVNULL)
+
+
+def kill_in_the_middle(path: Path, folder: Path, later: float) -> None:
+    """Start the sweep and kill it some seconds after it holds a lease."""
+    running = start(path, folder)
+    while not list(folder.glob(".leases/*.lease")) and running.poll() is None:
+        time.sleep(0.01)
+    time.sleep(later)
+    os.killpg(running.pid, signal.SIGKILL) if running.poll() is None else None
+    running.wait()
+
+
+@pytest.mark.parametrize("times", [1, pytest.param(5, marks=pytest.mark.slow)])
+def test_a_killed_sweep_goes_on_where_it_stopped(world, tmp_path, undisturbed, times):
+    path, chance = write_grid(world, tmp_path), random.Random(os.getpid())
+    for _ in range(times):
+        kill_in_the_middle(path, tmp_path / "runs", chance.uniform(0, 0.5))
+    assert start(path, tmp_path / "runs").wait() == 0
+    pd.testing.assert_frame_equal(rows_of(tmp_path / "runs"), undisturbed)
+
+
+@pytest.mark.slow
+def test_two_processes_do_every_run_once(world, tmp_path, undisturbed):
+    path = write_grid(world, tmp_path)
+    both = [start(path, tmp_path / "runs") for _ in range(2)]
+    assert [one.wait() for one in both] == [0, 0]
+    pd.testing.assert_frame_equal(rows_of(tmp_path / "runs"), undisturbed)
+    assert not list((tmp_path / "runs").glob(".leases/*.lease"))
