@@ -13,8 +13,10 @@ from diffusers import StableDiffusionPipeline
 from torch import Tensor, nn
 
 from helpers.config import InversionConfig
+from helpers.evaluation import ON_SHEET
 from helpers.grid import Batch, RunConfig
 from helpers.lora import adapted_modules, adapter_shapes
+from helpers.models import image_size
 from helpers.workbench import prompts_of
 
 SHARE_OF_MEMORY = 0.6
@@ -114,9 +116,8 @@ def cost_of(batches: Sequence[Batch], forward: Forward, pipeline: StableDiffusio
         pictures += images
         drawn += images * evaluation.sampling.steps * (2 if evaluation.sampling.guided else 1)
         disk += images * ROW_BYTES + sum(checkpoint_bytes(config, pipeline) for config in batch)
-        disk += (
-            len(batch) * len(prompts_of(evaluation)[1]) * 8 * SHEET_BYTES * (pipeline.unet.config.sample_size / 16) ** 2
-        )
+        shown = sum(min(ON_SHEET, count) for count in prompts_of(evaluation)[1])
+        disk += len(batch) * shown * SHEET_BYTES * (image_size(pipeline) / 64) ** 2
         largest = max(largest, together * KEPT_FOR_BACKWARD * forward.bytes)
     return Cost(
         runs=sum(len(batch) for batch in batches),

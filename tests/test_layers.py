@@ -8,14 +8,15 @@ import pytest
 from helpers.files import ROOT
 
 LAYERS = {
-    1: "config concepts files models plan prompts "
-    "world.backdrops world.canvas world.captions world.draw world.edits world.figure world.newcomers "
-    "world.pen world.population world.reader world.readings world.sampling world.scene world.styles world.things "
-    "world.vocabulary",
-    2: "attention distances finetune geometry inversion evaluation grid lora probes regularizers sample scores stats tokens train",
-    3: "bootstrap check figures lab leases lint parameters perform personalise publish publish_html publish_run results runs "
-    "store sweep tradeoff workbench world.build world.card world.chibi world.export world.eye world.fit world.instruments world.measures "
-    "world.networks world.pilot world.rendered world.stages",
+    1: "config concepts files models plan prompts world.backdrops world.canvas world.captions world.draw "
+    "world.edits world.figure world.newcomers world.pen world.population world.reader world.readings "
+    "world.sampling world.scene world.styles world.things world.vocabulary",
+    2: "attention distances evaluation finetune geometry grid inversion lora probes regularizers sample scores "
+    "stats tokens train",
+    3: "bootstrap check cost figures lab leases lint parameters perform personalise publish publish_html "
+    "publish_run results runs store sweep tradeoff workbench world.build world.card world.chibi world.export "
+    "world.eye world.fit world.instruments world.measures world.networks world.pilot world.rendered "
+    "world.stages",
 }
 LAYER = {f"helpers.{name}": layer for layer, names in LAYERS.items() for name in names.split()}
 ALONE = {"helpers", "helpers.__main__", "helpers.world"}
