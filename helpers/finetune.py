@@ -76,8 +76,10 @@ class Finetuning:
     """Adapters of the UNet by the number of updates: those asked for and the last."""
     text_checkpoints: dict[int, Adapters]
     """Those of the text encoder; empty adapters unless it was adapted."""
+    initial_rows: Tensor
+    """[K, D] the token's rows before; K is 0 without a token."""
     rows: dict[int, Tensor]
-    """[K, D] the token's rows; K is 0 without a token."""
+    """[K, D] by the number of updates."""
     history: dict[str, Tensor]
     """loss, gradient_norm and moved [steps], float64, as in train.StepRecord."""
     failed_at: int | None
@@ -192,6 +194,7 @@ def finetune(
             config=config,
             checkpoints=of_run("unet", r),
             text_checkpoints=of_run("text", r),
+            initial_rows=rows[r].cpu(),
             rows={step: found["rows"][r].clone() for step, found in unpacked.items()},
             history={name: values[:, r] for name, values in history.items()},
             failed_at=failed if (failed := int(state.failed_at[r])) >= 0 else None,

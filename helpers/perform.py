@@ -29,6 +29,7 @@ from helpers.lora import Adapters
 from helpers.prompts import PLACEHOLDER
 from helpers.sample import Learned
 from helpers.store import kept_inversion
+from helpers.travelled import travelled
 from helpers.workbench import Workbench, prompts_of, run_hash, workbench_of
 
 log = logging.getLogger(__name__)
@@ -91,7 +92,7 @@ def _train_and_write(
         facts = {"seconds": seconds + evaluated.seconds, "memory": memory_of(bench.pipeline.device)}
         with store.written(folder, run, batch=len(batch), device=str(bench.pipeline.device), **facts) as writing:
             writing.config(described(hashes[run], bench))
-            writing.metrics(metrics(found))
+            writing.metrics(metrics(bench, hashes[run], found))
             for step in found.checkpoints:
                 writing.checkpoint(step, tensors_at(found, step))
             writing.scores(evaluated.rows)
@@ -211,11 +212,18 @@ def tensors_at(found: Inversion | Finetuning, step: int) -> dict[str, Tensor]:
     return {f"{part} {name}".strip(): tensor for part, named in parts.items() for name, tensor in named.items()}
 
 
-def metrics(found: Inversion | Finetuning) -> pd.DataFrame:
-    """One row a step: loss, gradient norm, and how far and along which path the values have moved."""
+def metrics(bench: Workbench, config: RunConfig, found: Inversion | Finetuning) -> pd.DataFrame:
+    """One row a step: loss, gradient norm, length of the path so far; at checkpoints how far it has travelled."""
     steps = range(len(found.history["loss"]))
     table = pd.DataFrame({"step": steps} | {name: values.numpy() for name, values in found.history.items()})
-    return table.assign(path_length=table["moved"].cumsum())
+    far = travelled(
+        bench.pipeline,
+        bench.concept.images,
+        found,
+        class_word=bench.concept.class_word,
+        seed=config.training.seed,
+    )
+    return table.assign(path_length=table["moved"].cumsum()).merge(far, on="step", how="left")
 
 
 def described(config: RunConfig, bench: Workbench) -> dict[str, Any]:

@@ -1,0 +1,117 @@
+"""How far each checkpoint of a run has travelled: as its parameters, and as what the model predicts."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Sequence
+
+import pandas as pd
+import torch
+from diffusers import StableDiffusionPipeline
+from torch import Tensor
+
+from helpers import tokens
+from helpers.distances import Probe, function_distance, make_probe, of_rows
+from helpers.finetune import Finetuning
+from helpers.inversion import Inversion, embedding_table
+from helpers.lora import Adapters, adapted_modules, merged_norm, weight_norm
+from helpers.prompts import PLACEHOLDER
+from helpers.sample import adapted
+from helpers.train import latent_moments, predictor, training_schedule
+
+PROBED = ("token", "class", "empty")
+"""Prompts whose prediction is followed: the concept's, the class word's, and the empty one."""
+
+
+@torch.no_grad()
+def travelled(
+    pipeline: StableDiffusionPipeline, images: Tensor, found: Inversion | Finetuning, *, class_word: str, seed: int
+) -> pd.DataFrame:
+    """One row a checkpoint.
+
+    Columns of both methods: `step` (the last step before it, from 0), `learning_rate_steps` (learning rate times
+    updates), `function_distance_<prompt>` (root mean square change of the predicted noise on a fixed probe batch,
+    for each of PROBED) and `probe_loss` (of the concept's prompt on the probe; 2302.04841). Of an inversion:
+    `displacement`, `norm` and `cosine_to_start` of its rows, `learning_rate_steps_in_rms` (in units of an embedding
+    entry). Of a finetuning: `merged_norm`, the Frobenius norm of what is added to the weights, and `relative_norm`,
+    the same over that of the adapted weights.
+
+    Args:
+        pipeline: as the run began with it.
+        images: [N, 3, S, S] uint8, the training images.
+        found: the run.
+        class_word: of the class's prompt.
+        seed: of the probe.
+    """
+    probe = make_probe(latent_moments(pipeline.vae, images), training_schedule(pipeline.scheduler), seed=seed)
+    of_one = of_inversion if isinstance(found, Inversion) else of_finetuning
+    rows = [
+        {
+            "step": step - 1,
+            "learning_rate_steps": found.config.learning_rate * step,
+            **of_one(pipeline, probe, found, step, class_word),
+        }
+        for step in found.checkpoints
+    ]
+    return pd.DataFrame(rows)
+
+
+def of_inversion(
+    pipeline: StableDiffusionPipeline, probe: Probe, found: Inversion, step: int, class_word: str
+) -> dict[str, float]:
+    """Distances of an inversion's rows. The model is frozen, so what it makes of other prompts stays as it was."""
+    rows, initial = (tensor.to(pipeline.device) for tensor in (found.checkpoints[step], found.initial))
+    texts = [f"a photo of {PLACEHOLDER}"]
+    predict = predictor(pipeline.unet)
+    states = [states_of(pipeline, texts, learned) for learned in (initial, rows)]
+    before, after = (probe.epsilon(predict, known) for known in states)
+    rms = embedding_table(pipeline).square().mean().sqrt().item()
+    return {
+        **{name: value.item() for name, value in of_rows(rows[None], initial[None]).items()},
+        "learning_rate_steps_in_rms": found.config.learning_rate * step / rms,
+        "function_distance_token": function_distance(after, before).item(),
+        **{f"function_distance_{name}": 0.0 for name in PROBED[1:]},
+        "probe_loss": probe.loss(predict, states[1]).item(),
+    }
+
+
+def of_finetuning(
+    pipeline: StableDiffusionPipeline, probe: Probe, found: Finetuning, step: int, class_word: str
+) -> dict[str, float]:
+    """Distances of a finetuning's adapters."""
+    config, device = found.config, pipeline.device
+    texts = [f"a photo of {config.subject}", f"a photo of {class_word}", ""]
+    unet, text = (
+        {name: tensor[None].to(device) for name, tensor in adapters.items()}
+        for adapters in (found.checkpoints[step], found.text_checkpoints[step])
+    )
+    first, last = (rows.to(device) for rows in (found.initial_rows, found.rows[step]))
+    scale, predict = config.alpha / config.rank, predictor(pipeline.unet)
+    before = probe.epsilon(predict, states_of(pipeline, texts, first))
+    with attached_for(pipeline.text_encoder, text, len(texts), scale):
+        states = states_of(pipeline, texts, last)
+    with attached_for(pipeline.unet, unet, len(texts) * len(probe.latents), scale):
+        after = probe.epsilon(predict, states)
+    with attached_for(pipeline.unet, unet, len(probe.latents), scale):
+        loss = probe.loss(predict, states[:1])
+    norm = merged_norm(unet, scale=scale).item()
+    moved = zip(PROBED, function_distance(after, before).tolist(), strict=True)
+    return {
+        "merged_norm": norm,
+        "relative_norm": norm / weight_norm(adapted_modules(pipeline.unet, config.targets)),
+        **{f"function_distance_{name}": distance for name, distance in moved},
+        "probe_loss": loss.item(),
+    }
+
+
+def attached_for(
+    model: torch.nn.Module, adapters: Adapters, samples: int, scale: float
+) -> contextlib.AbstractContextManager[None]:
+    """One run's adapters [1, ...] on a batch of so many samples."""
+    return adapted(model, adapters, [0] * samples, scale)
+
+
+def states_of(pipeline: StableDiffusionPipeline, texts: Sequence[str], rows: Tensor) -> Tensor:
+    """Text states [P, L, D] of P prompts, with rows [K, D] in S*'s place; K may be 0."""
+    ids = tokens.tokenize(pipeline.tokenizer, texts, vectors=max(1, len(rows))).to(pipeline.device)
+    return tokens.encode(pipeline.text_encoder, ids, rows=rows if len(rows) else None)
