@@ -6,6 +6,7 @@ import random
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -195,3 +196,45 @@ def test_two_processes_do_every_run_once(world, tmp_path, undisturbed):
     assert [one.wait() for one in both] == [0, 0]
     pd.testing.assert_frame_equal(rows_of(tmp_path / "runs"), undisturbed)
     assert not list((tmp_path / "runs").glob(".leases/*.lease"))
+
+
+@pytest.fixture
+def cluster():
+    """Two Ray nodes of one CPU each on this machine, and this process connected to them."""
+    ray = pytest.importorskip("ray")
+    from ray.cluster_utils import Cluster
+
+    small = {"num_cpus": 1, "object_store_memory": 200 * 2**20, "include_dashboard": False}
+    both = Cluster(initialize_head=True, head_node_args=small)
+    small.pop("include_dashboard")
+    second = both.add_node(**small)
+    ray.init(address=both.address, log_to_driver=False)
+    yield both, second
+    ray.shutdown()
+    both.shutdown()
+
+
+@pytest.mark.slow
+def test_ray_gives_the_scores_of_serial(world, tmp_path, cluster):
+    configs = grid.load_grid(write_grid(world, tmp_path, seed=list(range(4))))  # 8 runs in 4 batches
+    assert sorted(sweep.run_sweep(configs, folder=tmp_path / "ray", executor="ray").values()) == ["finished"] * 8
+    sweep.run_sweep(configs, folder=tmp_path / "serial")
+    pd.testing.assert_frame_equal(rows_of(tmp_path / "ray"), rows_of(tmp_path / "serial"))
+
+
+@pytest.mark.slow
+def test_ray_survives_the_loss_of_a_node(world, tmp_path, cluster):
+    configs = grid.load_grid(write_grid(world, tmp_path, seed=list(range(4)), steps=40, checkpoints=[20]))
+    nodes, second = cluster
+
+    def lose() -> None:
+        while not list((tmp_path / "ray").glob(".leases/*.lease")):
+            time.sleep(0.05)
+        nodes.remove_node(second, allow_graceful=False)
+
+    losing = threading.Thread(target=lose)
+    losing.start()
+    assert sorted(sweep.run_sweep(configs, folder=tmp_path / "ray", executor="ray").values()) == ["finished"] * 8
+    losing.join()
+    sweep.run_sweep(configs, folder=tmp_path / "serial")
+    pd.testing.assert_frame_equal(rows_of(tmp_path / "ray"), rows_of(tmp_path / "serial"))

@@ -126,3 +126,53 @@ def save_scorer(folder: Path) -> Path:
     save_file(model.state_dict(), folder / "open_clip_model.safetensors")
     words.save_pretrained(folder)
     return folder
+
+
+def layout_of_sd15(*, prediction_type: str = "epsilon") -> StableDiffusionPipeline:
+    """The classes and levels of Stable Diffusion 1.5's pipeline (2.x's with "v_prediction"), of small widths."""
+    whole = pipeline(prediction_type=prediction_type)
+    torch.manual_seed(0)
+    words = CLIPTokenizer(
+        vocab=whole.tokenizer.get_vocab(), merges=merges_of(whole.tokenizer), model_max_length=77
+    )
+    text_encoder = CLIPTextModel(
+        CLIPTextConfig(
+            vocab_size=len(words),
+            hidden_size=WIDTH,
+            intermediate_size=2 * WIDTH,
+            num_hidden_layers=2,
+            num_attention_heads=2,
+            max_position_embeddings=77,
+            bos_token_id=words.bos_token_id,
+            eos_token_id=words.eos_token_id,
+        )
+    )
+    unet = UNet2DConditionModel(
+        sample_size=16,
+        down_block_types=(*("CrossAttnDownBlock2D",) * 3, "DownBlock2D"),
+        up_block_types=("UpBlock2D", *("CrossAttnUpBlock2D",) * 3),
+        block_out_channels=(8, 8, 16, 16),
+        layers_per_block=2,
+        norm_num_groups=4,
+        attention_head_dim=(1, 2, 4, 4) if prediction_type == "v_prediction" else 2,
+        use_linear_projection=prediction_type == "v_prediction",
+        cross_attention_dim=WIDTH,
+    )
+    vae = AutoencoderKL(
+        down_block_types=("DownEncoderBlock2D",) * 4,
+        up_block_types=("UpDecoderBlock2D",) * 4,
+        block_out_channels=(4, 4, 8, 8),
+        layers_per_block=2,
+        norm_num_groups=4,
+        sample_size=128,
+    )
+    for name, module in {"text_encoder": text_encoder, "unet": unet, "vae": vae}.items():
+        setattr(whole, name, module.eval().requires_grad_(False))
+    whole.tokenizer, whole.vae_scale_factor = words, 8
+    whole.register_to_config(requires_safety_checker=False)
+    return whole
+
+
+def merges_of(words: CLIPTokenizer) -> list[tuple[str, str]]:
+    """The merges of a tokenizer, as its constructor wants them."""
+    return [tuple(merge) for merge in json.loads(words.backend_tokenizer.to_str())["model"]["merges"]]
