@@ -147,7 +147,7 @@ def finetune(
     ids = ids.to(device)  # [R, T, L]
     moving = common.text_encoder or any(config.token_learning_rate for config in configs)
     known = None if moving else frozen_states(pipeline, ids, rows)
-    scale, predict = common.alpha / common.rank, predictor(pipeline.unet)
+    scale, predict = common.alpha / common.rank, predictor(pipeline.unet, hooked=True)
 
     def loss(step: StepPlan, values: Tensor) -> Tensor:
         tensors = unpack(values, shapes)

@@ -19,6 +19,7 @@ from PIL import Image
 from torch import Tensor
 
 from helpers import runs as store
+from helpers.arithmetic import arithmetic_for
 from helpers.config import FinetuneConfig, InputError, InversionConfig
 from helpers.evaluation import Evaluated, evaluate
 from helpers.finetune import Finetuning, finetune
@@ -89,8 +90,8 @@ def _train_and_write(
     scored = score(bench, finished, hashes)
     for run, found in finished.items():
         evaluated = scored[run]
-        facts = {"seconds": seconds + evaluated.seconds, "memory": memory_of(bench.pipeline.device)}
-        with store.written(folder, run, batch=len(batch), device=str(bench.pipeline.device), **facts) as writing:
+        facts = how(bench.pipeline.device) | {"batch": len(batch), "seconds": seconds + evaluated.seconds}
+        with store.written(folder, run, **facts) as writing:
             writing.config(described(hashes[run], bench))
             writing.metrics(metrics(bench, hashes[run], found))
             for step in found.checkpoints:
@@ -245,8 +246,8 @@ def as_png(pictures: Tensor) -> bytes:
     return content.getvalue()
 
 
-def memory_of(device: torch.device) -> int:
-    """Bytes: the GPU's peak since the batch began; on a CPU what the process holds now."""
-    if device.type == "cuda":
-        return torch.cuda.max_memory_allocated(device)
-    return psutil.Process().memory_info().rss
+def how(device: torch.device) -> dict[str, Any]:
+    """Device, arithmetic, and memory in bytes: the GPU's peak since the batch began, else what the process holds."""
+    on_gpu = device.type == "cuda"
+    memory = torch.cuda.max_memory_allocated(device) if on_gpu else psutil.Process().memory_info().rss
+    return {"device": str(device), "arithmetic": str(arithmetic_for(device)), "memory": memory}

@@ -16,6 +16,7 @@ from diffusers import DDIMScheduler, DPMSolverMultistepScheduler, SchedulerMixin
 from torch import Tensor, nn
 
 from helpers import tokens
+from helpers.arithmetic import arithmetic_for, computed
 from helpers.config import SamplingConfig
 from helpers.lora import Adapters, attached
 from helpers.plan import generator
@@ -77,6 +78,7 @@ def sample(
     states, where = _text_states(
         pipeline, [*zip(runs, prompts, strict=True), *((run, "") for run in unconditional)], learned
     )
+    predict = computed(pipeline.unet, arithmetic_for(pipeline.device), hooked=bool(learned.unet))
     images: list[Tensor] = []
     for begin in range(0, len(prompts), config.batch_size):
         batch = [min(begin + k, len(prompts) - 1) for k in range(config.batch_size)]
@@ -85,7 +87,7 @@ def sample(
         halves.append(([runs[n] for n in batch], batch))
         blocks, texts = ([item for half in halves for item in half[k]] for k in (0, 1))
         with adapted(pipeline.unet, learned.unet, blocks, learned.scale):
-            drawn = _denoise(pipeline, latents.to(states), states[where[texts]], config=config)
+            drawn = _denoise(pipeline, predict, latents.to(states), states[where[texts]], config=config)
         images.append(_decode(pipeline, drawn)[: len(prompts) - begin])
         on_batch(len(images[-1]))
     return torch.cat(images)
@@ -130,16 +132,21 @@ def _text_states(
 
 
 @torch.no_grad()
-def _denoise(pipeline: StableDiffusionPipeline, latents: Tensor, states: Tensor, *, config: SamplingConfig) -> Tensor:
+def _denoise(
+    pipeline: StableDiffusionPipeline,
+    predict: Callable[..., Tensor],
+    latents: Tensor,
+    states: Tensor,
+    *,
+    config: SamplingConfig,
+) -> Tensor:
     """Solve from latents [B, C, h, w] with states [B, L, D]; for guidance [2 B, L, D], unconditional ones first."""
     solver = make_solver(pipeline, config)
     solver.set_timesteps(config.steps, device=latents.device)
     latents = latents * solver.init_noise_sigma
     for timestep in solver.timesteps:
         repeated = torch.cat([latents, latents]) if config.guided else latents
-        predicted = pipeline.unet(
-            solver.scale_model_input(repeated, timestep), timestep, encoder_hidden_states=states
-        ).sample
+        predicted = predict(solver.scale_model_input(repeated, timestep), timestep, states)
         if config.guided:
             without, with_text = predicted.chunk(2)
             predicted = without + config.guidance_scale * (with_text - without)

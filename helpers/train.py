@@ -16,6 +16,7 @@ import torch
 from diffusers import AutoencoderKL, DDPMScheduler, SchedulerMixin, UNet2DConditionModel
 from torch import Tensor
 
+from helpers.arithmetic import arithmetic_for, computed
 from helpers.plan import Plan, StepPlan
 
 log = logging.getLogger(__name__)
@@ -184,14 +185,17 @@ Predict = Callable[[Tensor, Tensor, Tensor], Tensor]
 """Noisy latents [B, C, h, w], timesteps [B] and text states [R, B, L, D] to predictions [R, B, C, h, w]."""
 
 
-def predictor(unet: UNet2DConditionModel) -> Predict:
-    """The UNet's predictions for R runs that see the same noisy latents, in one batch, float32 or better."""
+def predictor(unet: UNet2DConditionModel, *, hooked: bool = False) -> Predict:
+    """The UNet's predictions for R runs that see the same noisy latents, in one batch, float32 or better.
+
+    `hooked` says that adapters will be hooked in, which keeps the UNet from being compiled.
+    """
+    forward = computed(unet, arithmetic_for(unet.device), hooked=hooked)
 
     def predict(noisy: Tensor, timesteps: Tensor, states: Tensor) -> Tensor:
         runs = len(states)
         repeated = noisy.repeat(runs, 1, 1, 1), timesteps.repeat(runs)
-        predicted = unet(*repeated, encoder_hidden_states=states.flatten(0, 1)).sample
-        return predicted.to(torch.promote_types(predicted.dtype, torch.float32)).unflatten(0, (runs, -1))
+        return forward(*repeated, states.flatten(0, 1)).unflatten(0, (runs, -1))
 
     return predict
 

@@ -86,7 +86,7 @@ def of_finetuning(
         for adapters in (found.checkpoints[step], found.text_checkpoints[step])
     )
     first, last = (rows.to(device) for rows in (found.initial_rows, found.rows[step]))
-    scale, predict = config.alpha / config.rank, predictor(pipeline.unet)
+    scale, predict = config.alpha / config.rank, predictor(pipeline.unet, hooked=True)
     before = probe.epsilon(predict, states_of(pipeline, texts, first))
     with attached_for(pipeline.text_encoder, text, len(texts), scale):
         states = states_of(pipeline, texts, last)

@@ -8,7 +8,7 @@ import pytest
 from helpers.files import ROOT
 
 LAYERS = {
-    1: "config concepts files models plan prompts world.backdrops world.canvas world.captions world.draw "
+    1: "arithmetic config concepts files models plan prompts world.backdrops world.canvas world.captions world.draw "
     "world.edits world.figure world.newcomers world.pen world.population world.reader world.readings "
     "world.sampling world.scene world.styles world.things world.vocabulary",
     2: "attention distances evaluation finetune geometry grid inversion lora probes regularizers sample scores "

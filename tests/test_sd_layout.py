@@ -6,6 +6,7 @@ import tiny
 import torch
 from diffusers import StableDiffusionPipeline
 from PIL import Image
+from safetensors.torch import load_file
 
 from helpers import grid, runs, sweep
 from helpers.config import FinetuneConfig, InversionConfig, SamplingConfig
@@ -15,7 +16,6 @@ from helpers.models import load_pipeline
 from helpers.perform import perform
 from helpers.runs import load_runs
 from helpers.sample import Learned, initial_latents, make_solver, sample
-from safetensors.torch import load_file
 
 
 @pytest.fixture(scope="module", params=["epsilon", "v_prediction"])

@@ -132,9 +132,7 @@ def layout_of_sd15(*, prediction_type: str = "epsilon") -> StableDiffusionPipeli
     """The classes and levels of Stable Diffusion 1.5's pipeline (2.x's with "v_prediction"), of small widths."""
     whole = pipeline(prediction_type=prediction_type)
     torch.manual_seed(0)
-    words = CLIPTokenizer(
-        vocab=whole.tokenizer.get_vocab(), merges=merges_of(whole.tokenizer), model_max_length=77
-    )
+    words = CLIPTokenizer(vocab=whole.tokenizer.get_vocab(), merges=merges_of(whole.tokenizer), model_max_length=77)
     text_encoder = CLIPTextModel(
         CLIPTextConfig(
             vocab_size=len(words),
