@@ -136,6 +136,22 @@ class FinetuneConfig:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class ReferenceConfig:
+    """No training: the model as it was, asked for the class word. What learning is compared with."""
+
+    class_word: str
+    """Stands in S*'s place."""
+    seed: int = 0
+    """As the seed of the runs it is compared with."""
+    checkpoints: tuple[int, ...] = ()
+    """None: there is nothing that changes."""
+    steps: int = 0
+    """None."""
+    batch_size: int = 1
+    """Of nothing."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class SamplingConfig:
     """Sampling with classifier-free guidance (Ho and Salimans, 2207.12598)."""
 

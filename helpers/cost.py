@@ -12,7 +12,7 @@ import torch
 from diffusers import StableDiffusionPipeline
 from torch import Tensor, nn
 
-from helpers.config import InversionConfig
+from helpers.config import InversionConfig, ReferenceConfig
 from helpers.evaluation import ON_SHEET
 from helpers.grid import Batch, RunConfig
 from helpers.lora import adapted_modules, adapter_shapes
@@ -131,6 +131,8 @@ def cost_of(batches: Sequence[Batch], forward: Forward, pipeline: StableDiffusio
 def checkpoint_bytes(config: RunConfig, pipeline: StableDiffusionPipeline) -> int:
     """Bytes of all checkpoints of a run."""
     training = config.training
+    if isinstance(training, ReferenceConfig):
+        return 0
     if isinstance(training, InversionConfig):
         values = training.vectors * pipeline.text_encoder.config.hidden_size
     else:

@@ -17,13 +17,19 @@ from helpers.config import (
     FinetuneConfig,
     InputError,
     InversionConfig,
+    ReferenceConfig,
     SamplingConfig,
     canonical_json,
     require_positive,
 )
 
-METHODS = {"inversion": InversionConfig, "finetuning": FinetuneConfig}
-SHARED = {InversionConfig: inversion.SHARED, FinetuneConfig: finetune.SHARED}
+Training = InversionConfig | FinetuneConfig | ReferenceConfig
+METHODS = {"inversion": InversionConfig, "finetuning": FinetuneConfig, "reference": ReferenceConfig}
+SHARED = {
+    InversionConfig: inversion.SHARED,
+    FinetuneConfig: finetune.SHARED,
+    ReferenceConfig: ("class_word", "seed"),
+}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -53,7 +59,7 @@ class RunConfig:
 
     concept: str
     """A name in data/concepts, or a folder of images."""
-    training: InversionConfig | FinetuneConfig
+    training: Training
     """A finetuning whose subject is S* starts from the token of `pivot`."""
     pivot: InversionConfig | None = None
     """The inversion that is made first, for pivotal tuning."""

@@ -21,6 +21,8 @@ import psutil
 
 log = logging.getLogger(__name__)
 
+LEASES = ".leases"
+"""Folder of the leases in a store."""
 BEAT = 20.0
 """Seconds between two touches."""
 LOST_AFTER = 15 * BEAT

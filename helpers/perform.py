@@ -7,7 +7,7 @@ import dataclasses
 import io
 import logging
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,21 +20,14 @@ from torch import Tensor
 
 from helpers import runs as store
 from helpers.arithmetic import arithmetic_for
-from helpers.config import FinetuneConfig, InputError, InversionConfig
+from helpers.config import InputError
 from helpers.evaluation import Evaluated, evaluate
-from helpers.finetune import Finetuning, finetune
-from helpers.grid import Batch, RunConfig
-from helpers.inversion import Inversion, inversion_hash, invert
-from helpers.leases import lease
-from helpers.lora import Adapters
-from helpers.prompts import PLACEHOLDER
-from helpers.sample import Learned
-from helpers.store import kept_inversion
-from helpers.travelled import travelled
+from helpers.grid import METHODS, Batch, RunConfig
+from helpers.leases import LEASES, lease
+from helpers.trained import Trained, learned_of, metrics, subject_of, tensors_at, train_batch
 from helpers.workbench import Workbench, prompts_of, run_hash, workbench_of
 
 log = logging.getLogger(__name__)
-LEASES = ".leases"
 SHEET_WIDTH = 8
 
 
@@ -95,46 +88,10 @@ def _train_and_write(
             writing.config(described(hashes[run], bench))
             writing.metrics(metrics(bench, hashes[run], found))
             for step in found.checkpoints:
-                writing.checkpoint(step, tensors_at(found, step))
+                if tensors := tensors_at(found, step):
+                    writing.checkpoint(step, tensors)
             writing.scores(evaluated.rows)
             writing.sheet(as_png(evaluated.sheet))
-
-
-def train_batch(bench: Workbench, batch: Batch, folder: Path) -> list[Inversion] | list[Finetuning]:
-    """The trainings of a batch; pivots first, each once."""
-    images = bench.concept.images
-    if isinstance(batch[0].training, InversionConfig):
-        return invert(bench.pipeline, images, configs=[config.training for config in batch])
-    rows = None
-    if batch[0].pivot:
-        pivots = {config.pivot: pivot_rows(bench, config.pivot, folder) for config in batch}
-        rows = torch.stack([pivots[config.pivot] for config in batch])
-    return finetune(
-        bench.pipeline, images, configs=[config.training for config in batch], rows=rows, masks=bench.concept.masks
-    )
-
-
-def pivot_rows(bench: Workbench, pivot: InversionConfig, folder: Path) -> Tensor:
-    """Rows [K, D] of a pivot, learned once for all runs of all processes that share the store."""
-    run = inversion_hash(pivot, pipeline=bench.fingerprints[0], images=bench.concept.fingerprint)
-    with waited_for(folder / LEASES / f"{run}.lease"):
-        made = kept_inversion(
-            run,
-            config=pivot,
-            train="missing",
-            make=lambda: invert(bench.pipeline, bench.concept.images, configs=[pivot])[0],
-            folder=folder,
-        )
-    return made.rows
-
-
-@contextlib.contextmanager
-def waited_for(path: Path, *, every: float = 2.0) -> Iterator[None]:
-    """Hold a lease, if need be after its holder has let it go."""
-    with contextlib.ExitStack() as stack:
-        while not stack.enter_context(lease(path)):
-            time.sleep(every)
-        yield
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -146,9 +103,7 @@ class Scored:
     seconds: float
 
 
-def score(
-    bench: Workbench, trained: Mapping[str, Inversion | Finetuning], hashes: Mapping[str, RunConfig]
-) -> dict[str, Scored]:
+def score(bench: Workbench, trained: Mapping[str, Trained], hashes: Mapping[str, RunConfig]) -> dict[str, Scored]:
     """Draw and score all checkpoints of all runs as one packed sampling."""
     began = time.monotonic()
     jobs = [(run, step) for run, found in trained.items() for step in found.checkpoints]
@@ -181,56 +136,10 @@ def score(
     }
 
 
-def subject_of(config: RunConfig) -> str:
-    """What stands in S*'s place when a run's pictures are drawn."""
-    return config.training.subject if isinstance(config.training, FinetuneConfig) else PLACEHOLDER
-
-
-def learned_of(checkpoints: Sequence[tuple[Inversion | Finetuning, int]]) -> Learned:
-    """What the sampler needs of several checkpoints, in their order."""
-    if isinstance(checkpoints[0][0], Inversion):
-        return Learned(rows=tuple(found.checkpoints[step] for found, step in checkpoints))
-    rows = tuple(found.rows[step] for found, step in checkpoints)
-    first = checkpoints[0][0].config
-    return Learned(
-        rows=rows if rows[0].numel() else (),
-        unet=stacked([found.checkpoints[step] for found, step in checkpoints]),
-        text=stacked([found.text_checkpoints[step] for found, step in checkpoints]),
-        scale=first.alpha / first.rank,
-    )
-
-
-def stacked(adapters: Sequence[Adapters]) -> Adapters:
-    """Adapters of several runs as one, [R, ...]."""
-    return {name: torch.stack([one[name] for one in adapters]) for name in adapters[0]}
-
-
-def tensors_at(found: Inversion | Finetuning, step: int) -> dict[str, Tensor]:
-    """A checkpoint as named tensors: rows, and the adapters of a finetuning."""
-    if isinstance(found, Inversion):
-        return {"initial": found.initial, "rows": found.checkpoints[step]}
-    parts = {"unet": found.checkpoints[step], "text": found.text_checkpoints[step], "": {"rows": found.rows[step]}}
-    return {f"{part} {name}".strip(): tensor for part, named in parts.items() for name, tensor in named.items()}
-
-
-def metrics(bench: Workbench, config: RunConfig, found: Inversion | Finetuning) -> pd.DataFrame:
-    """One row a step: loss, gradient norm, length of the path so far; at checkpoints how far it has travelled."""
-    steps = range(len(found.history["loss"]))
-    table = pd.DataFrame({"step": steps} | {name: values.numpy() for name, values in found.history.items()})
-    far = travelled(
-        bench.pipeline,
-        bench.concept.images,
-        found,
-        class_word=bench.concept.class_word,
-        seed=config.training.seed,
-    )
-    return table.assign(path_length=table["moved"].cumsum()).merge(far, on="step", how="left")
-
-
 def described(config: RunConfig, bench: Workbench) -> dict[str, Any]:
     """A run's configuration as plain values, with its concept's name and the fingerprints."""
     names = dict(zip(("pipeline", "images", "scorer", "reader"), bench.fingerprints, strict=True))
-    method = "inversion" if isinstance(config.training, InversionConfig) else "finetuning"
+    method = next(name for name, kind in METHODS.items() if isinstance(config.training, kind))
     plain = dataclasses.asdict(config) | {"concept": bench.concept.name, "method": method}
     return plain | {"fingerprints": names}
 

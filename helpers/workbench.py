@@ -73,7 +73,7 @@ def prompts_of(evaluation: EvaluationConfig) -> tuple[tuple[EditPrompt, ...], tu
 def run_hash(config: RunConfig, bench: Workbench) -> str:
     """Hash of a run: configuration, texts, and fingerprints of models and pictures; no path, device or date."""
     asked, counts = prompts_of(config.evaluation)
-    used = {c.template_set for c in (config.training, config.pivot) if c is not None}
+    used = {c.template_set for c in (config.training, config.pivot) if hasattr(c, "template_set")}
     texts = [words.templates(name) for name in sorted(used)]
     kind = type(config.training).__name__
     settings = config.training, config.pivot, config.evaluation.sampling

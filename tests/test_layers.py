@@ -14,7 +14,7 @@ LAYERS = {
     2: "attention distances evaluation finetune geometry grid inversion lora probes regularizers sample scores "
     "stats tokens train travelled",
     3: "bootstrap check cost figures lab leases lint parameters perform personalise publish publish_html "
-    "publish_run results runs store sweep tradeoff workbench world.build world.card world.chibi world.export "
+    "publish_run results runs store sweep tradeoff trained workbench world.build world.card world.chibi world.export "
     "world.eye world.fit world.instruments world.measures world.networks world.pilot world.rendered "
     "world.stages",
 }

@@ -140,6 +140,13 @@ def test_finetuning_starts_from_one_pivot(world, tmp_path):
     assert rows_of(tmp_path / "runs").groupby("run")["reconstruction_training"].mean().nunique() == 2
 
 
+def test_the_model_as_it_was_is_a_run_too(world, tmp_path):
+    whole = content(world) | {"method": "reference", "training": {"class_word": "toy", "seed": [0, 0]}}
+    (tmp_path / "grid.yaml").write_text(yaml.safe_dump(whole))
+    done = sweep.run_sweep(grid.load_grid(tmp_path / "grid.yaml"), folder=tmp_path / "runs")
+    assert list(done.values()) == ["finished"] and set(rows_of(tmp_path / "runs")["step"]) == {0}
+
+
 def test_the_cost_is_said_before_the_start(world, tmp_path, caplog):
     with caplog.at_level("INFO"):
         sweep.planned_batches(grid.load_grid(write_grid(world, tmp_path)), "cpu")
