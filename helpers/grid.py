@@ -100,7 +100,8 @@ def common_of(config: RunConfig) -> str:
     """What runs of one batch have in common, as text."""
     shared = {name: getattr(config.training, name) for name in SHARED[type(config.training)]}
     vectors = config.pivot.vectors if config.pivot else 0
-    models = config.model, config.scorer, config.concept
+    subject = getattr(config.training, "subject", "")
+    models = config.model, config.scorer, config.concept, subject
     return canonical_json([type(config.training).__name__, shared, vectors, models, config.evaluation])
 
 

@@ -47,9 +47,11 @@ class Inversion:
 
     config: InversionConfig
     initial: Tensor
-    """[K, D] float32: where the rows started."""
+    """[K, D] float32: where the token's rows started."""
     checkpoints: dict[int, Tensor]
-    """[K, D] float32 by the number of updates: those asked for and the last."""
+    """[k, D] float32 by the number of updates, those asked for and the last: the rows that had joined by then."""
+    image_rows: Tensor
+    """[N, D] the training images' own rows in the end; N is 0 unless the run had such."""
     history: dict[str, Tensor]
     """loss, gradient_norm and moved [steps], float64, as in train.StepRecord."""
     failed_at: int | None
@@ -57,7 +59,7 @@ class Inversion:
 
     @property
     def rows(self) -> Tensor:
-        """[K, D]: the rows in the end."""
+        """[K, D]: the token's rows in the end."""
         return self.checkpoints[max(self.checkpoints)]
 
 
@@ -128,7 +130,9 @@ def invert(pipeline: StableDiffusionPipeline, images: Tensor, *, configs: Sequen
     by_vectors = [tokens.tokenize(pipeline.tokenizer, texts, vectors=n + 1) for n in range(vectors)]
     ids = torch.stack(by_vectors).to(initial.device)  # [vectors, T, L]
     predict = predictor(pipeline.unet)
-    weights = torch.tensor([config.l2 for config in configs], device=initial.device)
+    places = torch.arange(initial.shape[1], device=initial.device)
+    used = torch.stack([(places < config.vectors) | (places >= vectors) for config in configs])  # the rest pads
+    weights = used * torch.tensor([[config.l2] for config in configs], device=initial.device)
 
     def loss(step: StepPlan, values: Tensor) -> Tensor:
         rows = values.view_as(initial)
@@ -136,7 +140,7 @@ def invert(pipeline: StableDiffusionPipeline, images: Tensor, *, configs: Sequen
         prompts = tokens.of_images(ids[joined][:, step.templates], step.images, first=vectors)
         states = tokens.encode(pipeline.text_encoder, prompts, rows=rows)
         losses = denoising_losses(predict, schedule, moments.draw(step), states, step)
-        return losses + weights * (rows - initial).square().sum((1, 2)) if weights.any() else losses
+        return losses + (weights * (rows - initial).square().sum(2)).sum(1) if weights.any() else losses
 
     rates = torch.tensor([config.learning_rate for config in configs])
     state = start(initial.flatten(1), learning_rates=rates)
@@ -154,8 +158,9 @@ def invert(pipeline: StableDiffusionPipeline, images: Tensor, *, configs: Sequen
     return [
         Inversion(
             config=config,
-            initial=initial[r].cpu(),
-            checkpoints={step: rows[r] for step, rows in kept.items()},
+            initial=initial[r, : config.vectors].cpu(),
+            checkpoints={step: rows[r, : vectors_at(config, step - 1)].clone() for step, rows in kept.items()},
+            image_rows=kept[max(kept)][r, vectors:].clone(),
             history={name: values[:, r] for name, values in history.items()},
             failed_at=failed if (failed := int(state.failed_at[r])) >= 0 else None,
         )

@@ -7,6 +7,7 @@ touched its lease for long, has lost it.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import os
@@ -16,6 +17,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from uuid import uuid4
 
 import psutil
 
@@ -33,7 +35,7 @@ LOST_AFTER = 15 * BEAT
 def lease(path: Path) -> Iterator[bool]:
     """Hold the lease at `path` while the block lasts; yields False if another living process holds it."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    mine = {"host": socket.gethostname(), "pid": os.getpid(), "since": psutil.Process().create_time()}
+    mine = {"host": socket.gethostname(), "pid": os.getpid(), "since": age_at_boot(psutil.Process()), "id": uuid4().hex}
     held = _create(path, mine) or (_free(path) and _create(path, mine))
     if not held:
         yield False
@@ -46,12 +48,26 @@ def lease(path: Path) -> Iterator[bool]:
     finally:
         done.set()
         beating.join()
-        path.unlink(missing_ok=True)
+        if _holder(path) == mine:  # a process that slept too long has lost it to another one
+            path.unlink(missing_ok=True)
+
+
+def age_at_boot(process: psutil.Process) -> float:
+    """Seconds from the machine's start to the process's: the same however often the clock was set."""
+    return process.create_time() - psutil.boot_time()
+
+
+def _holder(path: Path) -> dict | None:
+    """What the lease says; None if it is not there."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
 
 
 def _create(path: Path, mine: dict) -> bool:
     """Whether the lease could be created: it appears with its content or not at all."""
-    part = path.with_name(f".{mine['host']}-{mine['pid']}-{threading.get_ident()}-{path.name}")
+    part = path.with_name(f".{mine['id']}-{path.name}")
     part.write_text(json.dumps(mine), encoding="utf-8")
     try:
         os.link(part, path)
@@ -65,32 +81,32 @@ def _create(path: Path, mine: dict) -> bool:
 def _free(path: Path) -> bool:
     """Take an abandoned lease away; False if its holder lives, or another process was faster."""
     try:
-        before = path.stat()
-        holder = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return not path.exists()
-    if not abandoned(holder, before.st_mtime):
-        return False
-    gone = path.with_name(f".{socket.gethostname()}-{os.getpid()}-gone-{path.name}")
+        touched, holder = path.stat().st_mtime, _holder(path)
+    except FileNotFoundError:
+        return True
+    if holder is None or not abandoned(holder, touched):
+        return holder is None
+    gone = path.with_name(f".{uuid4().hex}-gone-{path.name}")
     try:
         os.rename(path, gone)
-    except OSError:
+    except FileNotFoundError:
         return False
-    ours = gone.stat().st_ino == before.st_ino
-    if not ours:  # between our look and our rename somebody else took it over: give it back
-        os.link(gone, path)
+    was_abandoned = _holder(gone) == holder
+    if not was_abandoned:  # between our look and our rename somebody took it over: give it back
+        with contextlib.suppress(FileExistsError):
+            os.link(gone, path)
     gone.unlink()
-    if ours:
-        log.info("%s was held by process %s on %s, which is gone", path.name, holder.get("pid"), holder.get("host"))
-    return ours
+    if was_abandoned:
+        log.info("%s was held by process %s on %s, which is gone", path.name, holder["pid"], holder["host"])
+    return was_abandoned
 
 
 def abandoned(holder: dict, touched: float) -> bool:
     """Whether a lease's holder is gone; `touched` is when it was touched last, seconds since the epoch."""
-    if holder.get("host") != socket.gethostname():
+    if holder["host"] != socket.gethostname():
         return time.time() - touched > LOST_AFTER
     try:
-        return psutil.Process(holder.get("pid")).create_time() != holder.get("since")
+        return abs(age_at_boot(psutil.Process(holder["pid"])) - holder["since"]) > 1
     except psutil.NoSuchProcess:
         return True
 

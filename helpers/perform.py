@@ -138,7 +138,7 @@ def score(bench: Workbench, trained: Mapping[str, Trained], hashes: Mapping[str,
 
 def described(config: RunConfig, bench: Workbench) -> dict[str, Any]:
     """A run's configuration as plain values, with its concept's name and the fingerprints."""
-    names = dict(zip(("pipeline", "images", "scorer", "reader"), bench.fingerprints, strict=True))
+    names = dict(zip(("pipeline", "images", "scored_with", "scorer", "reader"), bench.fingerprints, strict=True))
     method = next(name for name, kind in METHODS.items() if isinstance(config.training, kind))
     plain = dataclasses.asdict(config) | {"concept": bench.concept.name, "method": method}
     return plain | {"fingerprints": names}

@@ -12,7 +12,6 @@ import hashlib
 import json
 import logging
 import os
-import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -45,7 +44,7 @@ class Run:
 
     def metrics(self, rows: pd.DataFrame) -> None:
         """One line a logged step, as metrics.jsonl."""
-        rows.to_json(self.folder / "metrics.jsonl", orient="records", lines=True)
+        rows.to_json(self.folder / "metrics.jsonl", orient="records", lines=True, double_precision=15)
 
     def checkpoint(self, step: int, tensors: Mapping[str, Tensor]) -> None:
         """Rows and adapters after a number of updates, as checkpoints/<step>.safetensors."""
@@ -91,7 +90,7 @@ def _conclude(folder: Path, status: str, **facts: Any) -> None:
     files = sorted(path for path in folder.rglob("*") if path.is_file())
     digests = {path.relative_to(folder).as_posix(): digest(path) for path in files}
     for path in files:
-        with path.open("rb") as file:
+        with path.open("r+b") as file:
             os.fsync(file.fileno())  # a rename may reach the disk before what it names
     write_json(folder / RESULT, {"status": status, **facts, **machine(), "files": digests})
 
@@ -115,7 +114,7 @@ def _no_space(store: Path) -> Iterator[None]:
 
 
 def status(store: Path, run: str) -> str:
-    """FINISHED, FAILED, or nothing for a run that is not there; one whose files were damaged is taken away."""
+    """FINISHED, FAILED, or nothing for a run that is not there or whose files were damaged, which is to be redone."""
     folder = store / run
     try:
         found = json.loads((folder / RESULT).read_text(encoding="utf-8"))
@@ -127,8 +126,7 @@ def status(store: Path, run: str) -> str:
         whole = False
     if whole:
         return found["status"]
-    log.warning("the run %s is damaged: it is taken away and made again", run)
-    shutil.rmtree(folder, ignore_errors=True)
+    log.warning("the run %s is damaged: it has to be made again", run)
     return ""
 
 
@@ -141,7 +139,12 @@ def load_runs(store: Path = RUNS, *, committed: Path | None = ROOT / "reports" /
     parts = [rows for rows in parts if "run" in rows]
     known = {run for rows in parts for run in rows["run"].unique()}
     for folder in sorted(store.iterdir()) if store.is_dir() else ():
-        if folder.name in known or not (folder / "scores.parquet").exists() or status(store, folder.name) != FINISHED:
+        if (
+            "." in folder.name
+            or folder.name in known
+            or not (folder / "scores.parquet").exists()
+            or status(store, folder.name) != FINISHED
+        ):
             continue
         config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
         fields = {name: value for name, value in flat(config).items() if not isinstance(value, list)}

@@ -39,7 +39,7 @@ def kept_inversion(
     if train == "never":
         raise InputError(f"the training {run} is not in {folder}: run once with TRAIN=missing.")
     made = make()
-    tensors = {"initial": made.initial, **made.history}
+    tensors = {"initial": made.initial, "image_rows": made.image_rows, **made.history}
     tensors |= {f"rows after {step}": rows for step, rows in made.checkpoints.items()}
     write_bytes(path, save(tensors, {"failed_at": "" if made.failed_at is None else str(made.failed_at)}))
     return made
@@ -51,13 +51,14 @@ def _read(path: Path, config: InversionConfig) -> Inversion:
             found = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
             failed_at = file.metadata()["failed_at"]
         rows = {int(name.removeprefix("rows after ")): t for name, t in found.items() if name.startswith("rows after ")}
-        initial = found.pop("initial")
+        initial, image_rows = found.pop("initial"), found.pop("image_rows")
     except (SafetensorError, KeyError, TypeError) as error:
         raise InputError(f"the kept training {path} cannot be read: delete it, and it is made again.") from error
     return Inversion(
         config=config,
         initial=initial,
         checkpoints=rows,
+        image_rows=image_rows,
         history={name: values for name, values in found.items() if not name.startswith("rows after ")},
         failed_at=int(failed_at) if failed_at else None,
     )

@@ -63,6 +63,8 @@ def pivot_rows(bench: Workbench, pivot: InversionConfig, folder: Path) -> Tensor
             make=lambda: invert(bench.pipeline, bench.concept.images, configs=[pivot])[0],
             folder=folder,
         )
+    if made.failed_at is not None:
+        raise FloatingPointError(f"the pivot {run} is not finite at step {made.failed_at}")
     return made.rows
 
 

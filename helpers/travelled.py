@@ -60,7 +60,8 @@ def of_inversion(
     pipeline: StableDiffusionPipeline, probe: Probe, found: Inversion, step: int, class_word: str
 ) -> dict[str, float]:
     """Distances of an inversion's rows. The model is frozen, so what it makes of other prompts stays as it was."""
-    rows, initial = (tensor.to(pipeline.device) for tensor in (found.checkpoints[step], found.initial))
+    rows = found.checkpoints[step].to(pipeline.device)
+    initial = found.initial[: len(rows)].to(pipeline.device)
     texts = [f"a photo of {PLACEHOLDER}"]
     predict = predictor(pipeline.unet)
     states = [states_of(pipeline, texts, learned) for learned in (initial, rows)]

@@ -9,7 +9,7 @@ from diffusers import StableDiffusionPipeline
 
 from helpers import prompts as words
 from helpers.concepts import Concept, load_concept
-from helpers.config import content_hash
+from helpers.config import content_hash, tensor_hash
 from helpers.evaluation import Instruments
 from helpers.grid import EvaluationConfig, RunConfig
 from helpers.models import CHIBI, check_scorer, image_size, load_pipeline, load_scorer, pipeline_fingerprint
@@ -25,8 +25,8 @@ class Workbench:
     concept: Concept
     instruments: Instruments
     fingerprints: tuple[str, ...]
-    """Of the pipeline, the concept's pictures, the scorer and the reader: what a run's hash covers beside its
-    configuration."""
+    """Of the pipeline, the training pictures, what only scores (pictures, identity, class word), the scorer and the
+    reader: what a run's hash covers beside its configuration."""
 
 
 @functools.lru_cache(maxsize=2)
@@ -53,8 +53,15 @@ def load_workbench(model: str, scorer: str, concept: str, device: str = "auto") 
         pipeline=pipeline,
         concept=pictures,
         instruments=instruments,
-        fingerprints=(drawn_by, pictures.fingerprint, judge.fingerprint, read_by),
+        fingerprints=(drawn_by, pictures.fingerprint, scored_with(pictures), judge.fingerprint, read_by),
     )
+
+
+def scored_with(concept: Concept) -> str:
+    """Hash of what scores and metrics take from a concept beside its training pictures."""
+    seen = [("pictures", concept.score_images)]
+    seen += [] if concept.score_masks is None else [("masks", concept.score_masks)]
+    return content_hash(tensor_hash(seen), concept.scenes, concept.class_word)
 
 
 def workbench_of(config: RunConfig, device: str = "auto") -> Workbench:

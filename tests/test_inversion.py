@@ -58,12 +58,11 @@ def test_a_sweep_is_its_runs_one_by_one(dtype, tolerance, common):
     together = inversion.invert(pipeline, images(), configs=configs)
     for settings, found in zip(configs, together, strict=True):
         alone = inversion.invert(pipeline, images(), configs=[settings])[0]
-        shared = alone.rows[: settings.vectors], alone.rows[settings.vectors :]
-        vectors = max(other.vectors for other in configs)
         assert sorted(found.checkpoints) == [2, 4, 5]
         assert torch.allclose(found.history["loss"], alone.history["loss"], rtol=tolerance)
-        assert torch.allclose(found.rows[: settings.vectors], shared[0], rtol=tolerance, atol=tolerance)
-        assert torch.allclose(found.rows[vectors:], shared[1], rtol=tolerance, atol=tolerance)
+        assert found.initial.shape == found.rows.shape == alone.rows.shape and len(found.rows) == settings.vectors
+        assert torch.allclose(found.rows, alone.rows, rtol=tolerance, atol=tolerance)
+        assert torch.allclose(found.image_rows, alone.image_rows, rtol=tolerance, atol=tolerance)
 
 
 def test_a_sweep_goes_on_beside_a_run_that_fails(pipeline):
@@ -87,14 +86,17 @@ def test_vectors_join_one_by_one():
 
 
 def test_a_row_that_has_not_joined_rests(pipeline):
-    found = one(pipeline, vectors=2, further_vector_after=2, checkpoints=(2,))
-    assert torch.equal(found.checkpoints[2][1], found.initial[1]) and not torch.equal(found.rows[1], found.initial[1])
+    found = one(pipeline, steps=3, vectors=2, further_vector_after=2, checkpoints=(2,))
+    assert len(found.checkpoints[2]) == 1 and len(found.rows) == 2
+    late = one(pipeline, steps=1, vectors=2, further_vector_after=5)
+    assert len(late.rows) == 1
 
 
 def test_every_image_has_a_row_of_its_own(pipeline):
     found = one(pipeline, per_image=True, steps=1, batch_size=1)
-    moved = (found.rows != found.initial).any(dim=1)
-    assert found.rows.shape == (1 + 3, tiny.WIDTH) and moved[0] and moved[1:].sum() == 1
+    moved = (found.image_rows != found.initial).any(dim=1)
+    assert found.rows.shape == (1, tiny.WIDTH) and not torch.equal(found.rows, found.initial)
+    assert found.image_rows.shape == (3, tiny.WIDTH) and moved.sum() == 1
 
 
 def test_a_fixed_norm_stays_that_of_words(pipeline):

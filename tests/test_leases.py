@@ -15,7 +15,11 @@ from helpers.files import ROOT
 
 def write(path, *, host=None, pid=None, since=None, age=0.0):
     known = psutil.Process()
-    holder = {"host": host or socket.gethostname(), "pid": pid or known.pid, "since": since or known.create_time()}
+    holder = {
+        "host": host or socket.gethostname(),
+        "pid": pid or known.pid,
+        "since": since or leases.age_at_boot(known),
+    }
     path.write_text(json.dumps(holder))
     os.utime(path, (time.time() - age,) * 2)
 
@@ -89,3 +93,20 @@ def test_the_holder_touches_its_lease(tmp_path, monkeypatch):
                 break
             time.sleep(0.02)
         assert path.stat().st_mtime > 0
+
+
+def test_a_holder_that_slept_too_long_leaves_its_successors_lease(tmp_path):
+    path = tmp_path / "run.lease"
+    with leases.lease(path):
+        write(path, host="elsewhere")
+    assert json.loads(path.read_text())["host"] == "elsewhere"
+
+
+def test_the_holder_is_known_though_the_clock_was_set(tmp_path, monkeypatch):
+    path = tmp_path / "run.lease"
+    write(path)
+    before, boot = psutil.Process.create_time, psutil.boot_time
+    monkeypatch.setattr(psutil.Process, "create_time", lambda process: before(process) + 3600)
+    monkeypatch.setattr(psutil, "boot_time", lambda: boot() + 3600)
+    with leases.lease(path) as held:
+        assert not held

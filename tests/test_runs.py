@@ -42,7 +42,7 @@ def test_a_run_is_a_folder_that_says_how_it_came_about(tmp_path):
 def test_a_file_that_was_cut_off_is_found_out(tmp_path, name, caplog):
     path = write(tmp_path) / name
     path.write_bytes(path.read_bytes()[:-5])
-    assert runs.status(tmp_path, "abc") == "" and not (tmp_path / "abc").exists()
+    assert runs.status(tmp_path, "abc") == ""
     assert "abc is damaged" in caplog.text
     write(tmp_path)
     assert runs.status(tmp_path, "abc") == "finished"
