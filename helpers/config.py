@@ -209,8 +209,13 @@ def canonical_json(value: Any) -> str:
 
 def _plain(value: Any) -> Any:
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
+        return {field.name: _of_type(getattr(value, field.name), field.type) for field in dataclasses.fields(value)}
     raise TypeError(f"{type(value).__name__} has no canonical JSON form")
+
+
+def _of_type(value: Any, kind: Any) -> Any:
+    """1 as 1.0 where a field is a float: equal configurations have one form."""
+    return float(value) if kind in (float, "float") else value
 
 
 def content_hash(*parts: Any) -> str:

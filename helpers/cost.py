@@ -1,45 +1,25 @@
-"""What a sweep takes before it is started: how many runs fit into memory together, time, memory and disk."""
+"""What a sweep takes before it is started: time, memory and disk."""
 
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import psutil
-import torch
 from diffusers import StableDiffusionPipeline
-from torch import Tensor, nn
 
 from helpers.config import InversionConfig, ReferenceConfig
 from helpers.evaluation import ON_SHEET
+from helpers.footprint import KEPT_FOR_BACKWARD, Footprint
 from helpers.grid import Batch, RunConfig
 from helpers.lora import adapted_modules, adapter_shapes
 from helpers.models import image_size
 from helpers.workbench import prompts_of
 
-SHARE_OF_MEMORY = 0.6
-"""Of all there is, so that the answer is the same at every start."""
-KEPT_FOR_BACKWARD = 3.0
-"""Bytes at the peak of a training step over those of all layers' outputs: they are kept, with what layers keep inside
-and the gradients that pass; benchmarks/bench.py measures it."""
-MOST_PICTURES = {"cpu": 64, "cuda": 256}
-"""In one batch of the UNet: larger ones are no faster."""
 BACKWARD = 2.0
-"""Time of the pass back over that of the pass forward."""
+"""Time of the pass back over that of the pass footprint."""
 ROW_BYTES, SHEET_BYTES = 80, 9000
 """Of scores.parquet a picture, and of a contact sheet a picture of 64 pixels."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Forward:
-    """One pass of the UNet over one picture."""
-
-    bytes: int
-    """Of all layers' outputs together."""
-    seconds: float
-    """In a batch of several."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,42 +49,7 @@ def duration(seconds: float) -> str:
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
-@torch.no_grad()
-def forward_of(pipeline: StableDiffusionPipeline, *, pictures: int = 8) -> Forward:
-    """Measure one pass of the UNet."""
-    unet, counted = pipeline.unet, []
-    side, width = unet.config.sample_size, unet.config.cross_attention_dim
-    options = {"device": pipeline.device, "dtype": unet.dtype}
-    noisy = torch.zeros(pictures, unet.config.in_channels, side, side, **options)
-    states = torch.zeros(pictures, pipeline.tokenizer.model_max_length, width, **options)
-
-    def passed() -> None:
-        unet(noisy, torch.zeros(pictures, device=pipeline.device), encoder_hidden_states=states)
-        if pipeline.device.type == "cuda":
-            torch.cuda.synchronize()
-
-    def count(module: nn.Module, arguments: tuple, output: object) -> None:
-        if isinstance(output, Tensor):
-            counted.append(output.numel() * output.element_size())
-
-    handles = [module.register_forward_hook(count) for module in unet.modules() if not list(module.children())]
-    passed()
-    for handle in handles:
-        handle.remove()
-    began = time.perf_counter()
-    passed()
-    return Forward(bytes=sum(counted) // pictures, seconds=(time.perf_counter() - began) / pictures)
-
-
-def runs_that_fit(forward: Forward, *, batch_size: int, device: torch.device) -> int:
-    """How many runs can train as one batch, 1 or more."""
-    on_gpu = device.type == "cuda"
-    total = torch.cuda.get_device_properties(device).total_memory if on_gpu else psutil.virtual_memory().total
-    fit = SHARE_OF_MEMORY * total / (KEPT_FOR_BACKWARD * forward.bytes)
-    return max(1, min(int(fit), MOST_PICTURES[device.type]) // batch_size)
-
-
-def cost_of(batches: Sequence[Batch], forward: Forward, pipeline: StableDiffusionPipeline) -> Cost:
+def cost_of(batches: Sequence[Batch], footprint: Footprint, pipeline: StableDiffusionPipeline) -> Cost:
     """What these batches take on this machine, one after the other."""
     pictures = trained = drawn = disk = 0
     largest = 0.0
@@ -118,11 +63,11 @@ def cost_of(batches: Sequence[Batch], forward: Forward, pipeline: StableDiffusio
         disk += images * ROW_BYTES + sum(checkpoint_bytes(config, pipeline) for config in batch)
         shown = sum(min(ON_SHEET, count) for count in prompts_of(evaluation)[1])
         disk += len(batch) * shown * SHEET_BYTES * (image_size(pipeline) / 64) ** 2
-        largest = max(largest, together * KEPT_FOR_BACKWARD * forward.bytes)
+        largest = max(largest, together * KEPT_FOR_BACKWARD * footprint.bytes)
     return Cost(
         runs=sum(len(batch) for batch in batches),
         pictures=pictures,
-        seconds=(trained * (1 + BACKWARD) + drawn) * forward.seconds,
+        seconds=(trained * (1 + BACKWARD) + drawn) * footprint.seconds,
         memory=largest,
         disk=disk,
     )

@@ -61,6 +61,8 @@ class RunConfig:
     """A name in data/concepts, or a folder of images."""
     training: Training
     """A finetuning whose subject is S* starts from the token of `pivot`."""
+    images: int = 0
+    """Training pictures, the first ones; 0 is 5 of an embedded concept, all of a folder."""
     pivot: InversionConfig | None = None
     """The inversion that is made first, for pivotal tuning."""
     model: str = "chibi"
@@ -74,6 +76,10 @@ class RunConfig:
         needs = isinstance(self.training, FinetuneConfig) and "S*" in self.training.subject
         if needs != (self.pivot is not None):
             raise InputError("a finetuning needs a pivot if its subject has S* in it, and only then.")
+        if getattr(self.training, "prior_weight", 0):
+            raise InputError("prior_weight is not 0: sweeps do not draw class pictures yet; use finetune.finetune.")
+        if self.pivot is not None and self.pivot.per_image:
+            raise InputError("per_image is set in the pivot: a pivot is one token for all pictures.")
 
 
 Batch = tuple[RunConfig, ...]
@@ -101,7 +107,7 @@ def common_of(config: RunConfig) -> str:
     shared = {name: getattr(config.training, name) for name in SHARED[type(config.training)]}
     vectors = config.pivot.vectors if config.pivot else 0
     subject = getattr(config.training, "subject", "")
-    models = config.model, config.scorer, config.concept, subject
+    models = config.model, config.scorer, config.concept, config.images, subject
     return canonical_json([type(config.training).__name__, shared, vectors, models, config.evaluation])
 
 
@@ -117,7 +123,7 @@ def load_grid(path: Path) -> list[RunConfig]:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise InputError(f"{path} is not readable as YAML ({str(error).splitlines()[0]}).") from error
-    if not isinstance(content, dict) or content.get("method") not in METHODS:
+    if not isinstance(content, dict) or str(content.get("method")) not in METHODS:
         raise InputError(f"{path} has no method: name one of {', '.join(METHODS)}.")
     method = METHODS[content.pop("method")]
     try:
@@ -150,6 +156,8 @@ def choices(name: str, hint: Any, value: Any) -> Iterator[Any]:
         yield from grid(hint, value)
         return
     is_tuple = typing.get_origin(hint) is tuple
+    if isinstance(value, list) and not value and not is_tuple:
+        raise InputError(f"{name} is an empty list: give at least one value.")
     several = isinstance(value, list) and (not is_tuple or any(isinstance(inner, list) for inner in value))
     for one in value if several else [value]:
         if is_tuple:

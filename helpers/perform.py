@@ -1,4 +1,4 @@
-"""Do a batch of a sweep: train its runs together, draw and score all their checkpoints packed, write each run."""
+"""Do a batch of a sweep: train its runs together, then draw, score and write them one by one."""
 
 from __future__ import annotations
 
@@ -7,8 +7,7 @@ import dataclasses
 import io
 import logging
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,23 +17,34 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from helpers import runs as store
+from helpers import store
 from helpers.arithmetic import arithmetic_for
 from helpers.config import InputError
-from helpers.evaluation import Evaluated, evaluate
+from helpers.evaluation import evaluate
+from helpers.footprint import pictures_that_fit
 from helpers.grid import METHODS, Batch, RunConfig
 from helpers.leases import LEASES, lease
 from helpers.trained import Trained, learned_of, metrics, subject_of, tensors_at, train_batch
+from helpers.travelled import Start
 from helpers.workbench import Workbench, prompts_of, run_hash, workbench_of
 
 log = logging.getLogger(__name__)
 SHEET_WIDTH = 8
 
 
-def perform(batch: Batch, *, folder: Path, device: str = "auto", retry: bool = False) -> dict[str, str]:
+def perform(
+    batch: Batch, *, folder: Path, device: str = "auto", retry: bool = False, share: float = 1.0
+) -> dict[str, str]:
     """Do those runs of a batch that are neither finished nor held by another process.
 
-    All runs of the batch train, so that numbers do not depend on which of them are missing.
+    All runs of the batch train, and each is drawn by itself, so that numbers do not depend on which are missing.
+
+    Args:
+        batch: runs that train together.
+        folder: the store.
+        device: see models.pick_device.
+        retry: whether runs that failed are tried again.
+        share: of the memory that is this process's.
 
     Returns:
         the status of each run in the store afterwards, by hash.
@@ -44,104 +54,102 @@ def perform(batch: Batch, *, folder: Path, device: str = "auto", retry: bool = F
     """
     bench = workbench_of(batch[0], device)
     hashes = {run_hash(config, bench): config for config in batch}
-
-    def is_missing(run: str) -> bool:
-        return store.status(folder, run) not in ((store.FINISHED,) if retry else (store.FINISHED, store.FAILED))
-
-    with contextlib.ExitStack() as stack:
+    done = (store.FINISHED,) if retry else (store.FINISHED, store.FAILED)
+    with contextlib.ExitStack() as stack, store.room_on_disk(folder):
         mine = [
             run
             for run in hashes
-            if is_missing(run) and stack.enter_context(lease(folder / LEASES / f"{run}.lease")) and is_missing(run)
+            if status_of(folder, run) not in done
+            and stack.enter_context(lease(folder / LEASES / f"{run}.lease"))
+            and status_of(folder, run) not in done
         ]
         if mine:
-            try:
-                _train_and_write(bench, batch, hashes, mine, folder)
-            except InputError:
-                raise
-            except Exception as error:  # whatever a library raises: the sweep goes on, and the failure is on record
-                log.exception("%d runs failed", len(mine))
-                for run in mine:
-                    if store.status(folder, run) != store.FINISHED:
-                        store.write_failure(folder, run, described(hashes[run], bench), repr(error))
-    return {run: store.status(folder, run) for run in hashes}
+            with recorded(bench, {run: hashes[run] for run in mine}, folder):
+                train_and_write(bench, batch, hashes, mine, folder, share)
+    return {run: status_of(folder, run) for run in hashes}
 
 
-def _train_and_write(
-    bench: Workbench, batch: Batch, hashes: Mapping[str, RunConfig], mine: Sequence[str], folder: Path
-) -> None:
+def status_of(folder: Path, run: str) -> str:
+    """As store.status; a run whose rows are in a committed report is finished too."""
+    return store.FINISHED if run in store.committed_runs() else store.status(folder, run)
+
+
+@contextlib.contextmanager
+def recorded(bench: Workbench, mine: Mapping[str, RunConfig], folder: Path) -> Iterator[None]:
+    """Whatever a library raises is put on record for the runs that are not finished, and the sweep goes on."""
     began = time.monotonic()
-    if bench.pipeline.device.type == "cuda":
-        torch.cuda.reset_peak_memory_stats()
+    try:
+        yield
+    except (InputError, OSError):  # of the store, not of a run
+        raise
+    except Exception as error:
+        log.exception("%d runs failed", len(mine))
+        facts = how(bench.pipeline.device) | {"seconds": time.monotonic() - began}
+        for run, config in mine.items():
+            if status_of(folder, run) != store.FINISHED:
+                store.write_failure(folder, run, described(config, bench), repr(error), **facts)
+
+
+def train_and_write(
+    bench: Workbench, batch: Batch, hashes: Mapping[str, RunConfig], mine: Sequence[str], folder: Path, share: float
+) -> None:
+    """Train all runs of a batch; score and write those that are mine."""
+    began, device = time.monotonic(), bench.pipeline.device
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
     trained = dict(zip(hashes, train_batch(bench, batch, folder), strict=True))
-    seconds = (time.monotonic() - began) / len(batch)
+    training_seconds = (time.monotonic() - began) / len(batch)
+    starts = {
+        seed: Start(bench.pipeline, bench.concept.images, seed=seed)
+        for seed in {hashes[run].training.seed for run in mine}
+    }
     for run in mine:
-        if trained[run].failed_at is not None:
-            error = f"not finite at step {trained[run].failed_at}"
-            store.write_failure(folder, run, described(hashes[run], bench), error, seconds=seconds)
-    finished = {run: trained[run] for run in mine if trained[run].failed_at is None}
-    scored = score(bench, finished, hashes)
-    for run, found in finished.items():
-        evaluated = scored[run]
-        facts = how(bench.pipeline.device) | {"batch": len(batch), "seconds": seconds + evaluated.seconds}
+        began, config, found = time.monotonic(), hashes[run], trained[run]
+        moved = metrics(bench, config, found, starts[config.training.seed])
+        if found.failed_at is not None:
+            error = f"not finite at step {found.failed_at}"
+            facts = how(device) | {"seconds": training_seconds}
+            store.write_failure(folder, run, described(config, bench), error, metrics=moved, **facts)
+            continue
+        rows, sheet = score(bench, config, found, share)
+        facts = how(device) | {"batch": len(batch), "seconds": training_seconds + time.monotonic() - began}
         with store.written(folder, run, **facts) as writing:
-            writing.config(described(hashes[run], bench))
-            writing.metrics(metrics(bench, hashes[run], found))
+            writing.config(described(config, bench))
+            writing.metrics(moved)
             for step in found.checkpoints:
                 if tensors := tensors_at(found, step):
                     writing.checkpoint(step, tensors)
-            writing.scores(evaluated.rows)
-            writing.sheet(as_png(evaluated.sheet))
+            writing.scores(rows)
+            writing.sheet(as_png(sheet))
 
 
-@dataclass(frozen=True, kw_only=True)
-class Scored:
-    """One run's rows of all checkpoints, the pictures of the last, and what it took."""
-
-    rows: pd.DataFrame
-    sheet: Tensor
-    seconds: float
-
-
-def score(bench: Workbench, trained: Mapping[str, Trained], hashes: Mapping[str, RunConfig]) -> dict[str, Scored]:
-    """Draw and score all checkpoints of all runs as one packed sampling."""
-    began = time.monotonic()
-    jobs = [(run, step) for run, found in trained.items() for step in found.checkpoints]
-    if not jobs:
-        return {}
-    any_run = hashes[jobs[0][0]]
-    asked, counts = prompts_of(any_run.evaluation)
-    found = evaluate(
+def score(bench: Workbench, config: RunConfig, found: Trained, share: float) -> tuple[pd.DataFrame, Tensor]:
+    """Rows of all checkpoints of a run, drawn packed, and pictures of the last one for a contact sheet."""
+    steps = list(found.checkpoints)
+    asked, counts = prompts_of(config.evaluation)
+    sampling, device = config.evaluation.sampling, bench.pipeline.device
+    fit = pictures_that_fit(bench.model.footprint, device=device, training=False, share=share)
+    fit = max(1, fit // 2) if sampling.guided else fit
+    evaluated = evaluate(
         bench.pipeline,
         bench.concept,
         bench.instruments,
-        runs=len(jobs),
-        learned=learned_of([(trained[run], step) for run, step in jobs]),
-        subject=subject_of(any_run),
+        runs=len(steps),
+        learned=learned_of([(found, step) for step in steps]),
+        subject=subject_of(config),
         prompts=asked,
         counts=counts,
-        config=any_run.evaluation.sampling,
+        config=dataclasses.replace(sampling, batch_size=min(sampling.batch_size, fit)),
     )
-    seconds = (time.monotonic() - began) / len(trained)
-    by_run: dict[str, list[tuple[int, Evaluated]]] = {}
-    for (run, step), evaluated in zip(jobs, found, strict=True):
-        by_run.setdefault(run, []).append((step, evaluated))
-    return {
-        run: Scored(
-            rows=pd.concat([e.rows.assign(step=step) for step, e in steps], ignore_index=True),
-            sheet=steps[-1][1].sheet,
-            seconds=seconds,
-        )
-        for run, steps in by_run.items()
-    }
+    rows = [one.rows.assign(step=step) for step, one in zip(steps, evaluated, strict=True)]
+    return pd.concat(rows, ignore_index=True), evaluated[-1].sheet
 
 
 def described(config: RunConfig, bench: Workbench) -> dict[str, Any]:
-    """A run's configuration as plain values, with its concept's name and the fingerprints."""
-    names = dict(zip(("pipeline", "images", "scored_with", "scorer", "reader"), bench.fingerprints, strict=True))
+    """A run's configuration as plain values, with its method, its concept's name and the fingerprints."""
     method = next(name for name, kind in METHODS.items() if isinstance(config.training, kind))
     plain = dataclasses.asdict(config) | {"concept": bench.concept.name, "method": method}
-    return plain | {"fingerprints": names}
+    return plain | {"fingerprints": bench.fingerprints}
 
 
 def as_png(pictures: Tensor) -> bytes:

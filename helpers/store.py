@@ -1,64 +1,173 @@
-"""Finished trainings, kept under their hash in data/runs, so that none is made twice."""
+"""The run store: one folder a run, named by its hash; a run is whole or it is not there.
+
+A run's files are written aside, result.json last with the digest of each of them, and the folder is
+renamed into place. So a killed process leaves nothing that looks like a run, and a file that was cut
+off later is found out when it is read.
+"""
 
 from __future__ import annotations
 
+import errno
+import functools
+import hashlib
+import json
 import logging
-from collections.abc import Callable
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
-from safetensors import SafetensorError, safe_open
+import pandas as pd
 from safetensors.torch import save
+from torch import Tensor
 
-from helpers.config import InputError, InversionConfig
-from helpers.files import ROOT, write_bytes
-from helpers.inversion import Inversion
+from helpers.config import InputError
+from helpers.files import ROOT, folder_aside, write_json
+from helpers.results import machine
 
 log = logging.getLogger(__name__)
+
 RUNS = ROOT / "data" / "runs"
+COMMITTED = ROOT / "reports" / "full"
+RESULT = "result.json"
+FINISHED, FAILED = "finished", "failed"
 
 
-def kept_inversion(
-    run: str, *, config: InversionConfig, train: str, make: Callable[[], Inversion], folder: Path = RUNS
-) -> Inversion:
-    """Read the inversion with hash `run`, or make and keep it.
+class Run:
+    """A folder of the store as it is being written: each method adds a file."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def config(self, config: Mapping[str, Any]) -> None:
+        """What was asked for, as config.json."""
+        write_json(self.folder / "config.json", dict(config))
+
+    def metrics(self, rows: pd.DataFrame) -> None:
+        """One line a logged step, as metrics.jsonl."""
+        rows.to_json(self.folder / "metrics.jsonl", orient="records", lines=True, double_precision=15)
+
+    def checkpoint(self, step: int, tensors: Mapping[str, Tensor]) -> None:
+        """Rows and adapters after a number of updates, as checkpoints/<step>.safetensors."""
+        (self.folder / "checkpoints").mkdir(exist_ok=True)
+        whole = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+        (self.folder / "checkpoints" / f"{step:06d}.safetensors").write_bytes(save(whole))
+
+    def scores(self, rows: pd.DataFrame) -> None:
+        """One row an image, as scores.parquet."""
+        rows.to_parquet(self.folder / "scores.parquet")
+
+    def sheet(self, content: bytes) -> None:
+        """One contact sheet, as samples.png."""
+        (self.folder / "samples.png").write_bytes(content)
+
+
+@contextmanager
+def written(store: Path, run: str, *, seconds: float = 0.0, **facts: Any) -> Iterator[Run]:
+    """Yield a run to fill; it is in the store, finished, when the block has ended.
 
     Args:
-        run: see `inversion.inversion_hash`.
-        config: what the hash was made of.
-        train: "missing" makes what is not there; "never" refuses to.
-        make: trains.
-        folder: where trainings are kept.
+        store: folder of all runs.
+        run: the hash.
+        seconds: what it took to make; what the writing takes is not counted.
+        facts: what else result.json should say, such as the peak of the memory.
 
-    Raises:
-        InputError: the training is missing and must not be made, or its file cannot be read.
+    If the block fails the store is as it was.
     """
-    path = folder / f"{run}.safetensors"
-    if path.exists():
-        log.info("the training %s is finished, read from %s", run, path)
-        return _read(path, config)
-    if train == "never":
-        raise InputError(f"the training {run} is not in {folder}: run once with TRAIN=missing.")
-    made = make()
-    tensors = {"initial": made.initial, "image_rows": made.image_rows, **made.history}
-    tensors |= {f"rows after {step}": rows for step, rows in made.checkpoints.items()}
-    write_bytes(path, save(tensors, {"failed_at": "" if made.failed_at is None else str(made.failed_at)}))
-    return made
+    with folder_aside(store / run) as part:
+        yield Run(part)
+        _conclude(part, FINISHED, seconds=seconds, **facts)
 
 
-def _read(path: Path, config: InversionConfig) -> Inversion:
+def write_failure(
+    store: Path, run: str, config: Mapping[str, Any], error: str, *, metrics: pd.DataFrame | None = None, **facts: Any
+) -> None:
+    """Record that a run was tried and failed, why, and what is known of its steps."""
+    with folder_aside(store / run) as part:
+        Run(part).config(config)
+        if metrics is not None:
+            Run(part).metrics(metrics)
+        _conclude(part, FAILED, error=error, **facts)
+
+
+def _conclude(folder: Path, status: str, **facts: Any) -> None:
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    digests = {path.relative_to(folder).as_posix(): digest(path) for path in files}
+    for path in files:
+        with path.open("r+b") as file:
+            os.fsync(file.fileno())  # a rename may reach the disk before what it names
+    write_json(folder / RESULT, {"status": status, **facts, **machine(), "files": digests})
+
+
+def digest(path: Path) -> str:
+    """SHA-256 of a file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+@contextmanager
+def room_on_disk(store: Path) -> Iterator[None]:
+    """Say a full disk in one sentence (InputError); what was finished before is intact."""
     try:
-        with safe_open(path, framework="pt") as file:
-            found = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-            failed_at = file.metadata()["failed_at"]
-        rows = {int(name.removeprefix("rows after ")): t for name, t in found.items() if name.startswith("rows after ")}
-        initial, image_rows = found.pop("initial"), found.pop("image_rows")
-    except (SafetensorError, KeyError, TypeError) as error:
-        raise InputError(f"the kept training {path} cannot be read: delete it, and it is made again.") from error
-    return Inversion(
-        config=config,
-        initial=initial,
-        checkpoints=rows,
-        image_rows=image_rows,
-        history={name: values for name, values in found.items() if not name.startswith("rows after ")},
-        failed_at=int(failed_at) if failed_at else None,
-    )
+        yield
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        raise InputError(
+            f"the disk of {store} is full: make room and run the same command again; all finished runs are intact."
+        ) from error
+
+
+def status(store: Path, run: str) -> str:
+    """FINISHED, FAILED, or nothing for a run that is not there or whose files were damaged, which is to be redone."""
+    folder = store / run
+    try:
+        found = json.loads((folder / RESULT).read_text(encoding="utf-8"))
+        whole = all(digest(folder / name) == known for name, known in found["files"].items())
+    except FileNotFoundError:
+        whole = not folder.exists()
+        found = {"status": ""}
+    except (ValueError, KeyError, TypeError):
+        whole = False
+    if whole:
+        return found["status"]
+    log.warning("the run %s is damaged: it has to be made again", run)
+    return ""
+
+
+@functools.cache
+def committed_runs(folder: Path = COMMITTED) -> frozenset[str]:
+    """Hashes of the runs whose rows are in committed reports."""
+    tables = (pd.read_parquet(path) for path in sorted(folder.glob("*.parquet")))
+    return frozenset(run for rows in tables if "run" in rows for run in rows["run"].unique())
+
+
+def load_runs(store: Path = RUNS, *, committed: Path | None = COMMITTED) -> pd.DataFrame:
+    """All rows of all finished runs as one table, with the columns run and, from config.json, one a field.
+
+    Rows of committed reports (parquet files with a column run) are among them; a run that is in both counts once.
+    """
+    parts = [] if committed is None else [pd.read_parquet(path) for path in sorted(committed.glob("*.parquet"))]
+    parts = [rows for rows in parts if "run" in rows]
+    known = {run for rows in parts for run in rows["run"].unique()}
+    for folder in sorted(store.iterdir()) if store.is_dir() else ():
+        if (
+            "." in folder.name
+            or folder.name in known
+            or not (folder / "scores.parquet").exists()
+            or status(store, folder.name) != FINISHED
+        ):
+            continue
+        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        fields = {name: value for name, value in flat(config).items() if not isinstance(value, list)}
+        parts.append(pd.read_parquet(folder / "scores.parquet").assign(run=folder.name, **fields))
+    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame({"run": []})
+
+
+def flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested mappings as one, names joined by dots: {"training": {"steps": 5}} is {"training.steps": 5}."""
+    found: dict[str, Any] = {}
+    for name, value in config.items():
+        found |= flat(value, f"{prefix}{name}.") if isinstance(value, Mapping) else {f"{prefix}{name}": value}
+    return found

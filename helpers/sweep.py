@@ -8,17 +8,21 @@ from __future__ import annotations
 
 import argparse
 import logging
+import os
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
-from helpers import runs as store
+from helpers import store
 from helpers.config import InputError
-from helpers.cost import cost_of, duration, forward_of, runs_that_fit
+from helpers.cost import cost_of, duration
+from helpers.footprint import pictures_that_fit
 from helpers.grid import Batch, RunConfig, batches, load_grid
-from helpers.perform import perform
-from helpers.workbench import workbench_of
+from helpers.perform import described, perform, status_of
+from helpers.workbench import load_model, prompts_of, run_hash, workbench_of
+from helpers.world.readings import check_asks
 
 log = logging.getLogger(__name__)
 EXECUTORS = ("serial", "ray")
@@ -35,7 +39,9 @@ def run_sweep(
     shard: tuple[int, int] = (0, 1),
     folder: Path = store.RUNS,
     device: str = "auto",
+    train: str = "missing",
     retry: bool = False,
+    together: int = 0,
     gpus: float = 0.0,
 ) -> Statuses:
     """Do the runs of a sweep, or of one shard of it, that are not in the store yet.
@@ -47,58 +53,99 @@ def run_sweep(
         shard: (i, n): every n-th batch, from the i-th.
         folder: the store.
         device: see models.pick_device.
+        train: "missing" does what is not there; "never" refuses to.
         retry: whether runs that failed are tried again.
+        together: most runs of a batch; 0 is what fits into this machine's memory. Give it where machines differ, since
+            all have to make the same batches.
         gpus: share of a GPU that one Ray task takes; 0 leaves tasks on CPUs.
 
     Returns:
         the status of each run of the shard.
 
     Raises:
-        InputError: a model or concept cannot be loaded, the disk is full, or an argument is out of its range.
+        InputError: a model or concept cannot be loaded, the disk is full, runs are missing that must not be made, or
+            an argument is out of its range.
     """
     part, parts = shard
     if executor not in EXECUTORS:
         raise InputError(f"executor is {executor!r}: name one of {', '.join(EXECUTORS)}.")
     if not 0 <= part < parts:
         raise InputError(f"shard is {part}/{parts}: count from 0, as in 0/4 to 3/4.")
-    planned = planned_batches(configs, device)[part::parts]
-    done: Statuses = {}
-    options = {"folder": Path(folder).absolute(), "device": device, "retry": retry}
-    began, executed = time.monotonic(), {"serial": serial, "ray": on_ray}[executor]
-    for number, statuses in enumerate(executed(planned, gpus=gpus, **options), start=1):
-        done |= statuses
-        passed = time.monotonic() - began
-        left = duration(passed / number * (len(planned) - number))
-        log.info("batch %d of %d is done after %s, about %s left", number, len(planned), duration(passed), left)
+    folder, share = Path(folder).absolute(), share_of_memory(executor, gpus)
+    planned = planned_batches(configs, device, together=together, share=share)[part::parts]
+    if train == "never":
+        return statuses_if_all_are_there(planned, folder, device)
+    options = {"folder": folder, "device": device, "share": share}
+    execute = {"serial": serial, "ray": on_ray}[executor]
+    done = progressed(execute(planned, gpus=gpus, retry=retry, **options), len(planned))
     while "" in done.values():
         log.info("%d runs are being done by another process", list(done.values()).count(""))
         time.sleep(OTHERS)
-        for statuses in serial(planned, gpus=gpus, **options | {"retry": False}):
-            done |= statuses
+        left = [batch for batch in planned if "" in statuses(batch, folder, device).values()]
+        for found in execute(left, gpus=gpus, retry=False, **options):
+            done |= found
+        for batch in planned:
+            done |= statuses(batch, folder, device)
     return done
 
 
-def planned_batches(configs: Sequence[RunConfig], device: str) -> list[Batch]:
+def planned_batches(configs: Sequence[RunConfig], device: str, *, together: int = 0, share: float = 1.0) -> list[Batch]:
     """The batches of a sweep, as many runs in each as fit into memory; says in the log what they will take."""
     found: list[Batch] = []
-    for model in dict.fromkeys(config.model for config in configs):
-        mine = [config for config in configs if config.model == model]
-        pipeline = workbench_of(mine[0], device).pipeline
-        forward = forward_of(pipeline)
-        size = max(config.training.batch_size for config in mine)
-        these = batches(mine, most=runs_that_fit(forward, batch_size=size, device=pipeline.device))
-        log.info("%s in %d batches: %s", model, len(these), cost_of(these, forward, pipeline))
+    for name in dict.fromkeys(config.model for config in configs):
+        mine = [config for config in configs if config.model == name]
+        if name == "chibi":
+            for evaluation in {config.evaluation for config in mine}:
+                check_asks(prompts_of(evaluation)[0])
+        model = load_model(name, device)
+        fit = pictures_that_fit(model.footprint, device=model.pipeline.device, training=True, share=share)
+        most = together or max(1, fit // max(config.training.batch_size for config in mine))
+        these = batches(mine, most=most)
+        log.info("%s in %d batches: %s", name, len(these), cost_of(these, model.footprint, model.pipeline))
         found += these
     return found
 
 
-def serial(planned: Sequence[Batch], *, gpus: float, **options: object) -> Iterator[Statuses]:
+def share_of_memory(executor: str, gpus: float) -> float:
+    """Of a machine's memory, of one task."""
+    if executor == "serial":
+        return 1.0
+    return min(1.0, gpus) if gpus else 1.0 / (os.cpu_count() or 1)
+
+
+def statuses(batch: Batch, folder: Path, device: str) -> Statuses:
+    """Of the runs of a batch, as they are in the store."""
+    bench = workbench_of(batch[0], device)
+    return {run: status_of(folder, run) for run in (run_hash(config, bench) for config in batch)}
+
+
+def statuses_if_all_are_there(planned: Sequence[Batch], folder: Path, device: str) -> Statuses:
+    """Of all runs; InputError if one is missing."""
+    found = {run: status for batch in planned for run, status in statuses(batch, folder, device).items()}
+    missing = [run for run, status in found.items() if not status]
+    if missing:
+        raise InputError(f"{len(missing)} runs are not in {folder}, the first is {missing[0]}: use TRAIN=missing.")
+    return found
+
+
+def progressed(finished: Iterator[Statuses], count: int) -> Statuses:
+    """All statuses; says in the log how far it is."""
+    began, done = time.monotonic(), {}
+    for number, found in enumerate(finished, start=1):
+        done |= found
+        passed = time.monotonic() - began
+        left = duration(passed / number * (count - number))
+        log.info("batch %d of %d is done after %s, about %s left", number, count, duration(passed), left)
+    return done
+
+
+def serial(planned: Sequence[Batch], *, gpus: float, **options: Any) -> Iterator[Statuses]:
     """One batch after the other, in this process."""
     for batch in planned:
         yield perform(batch, **options)
 
 
-def on_ray(planned: Sequence[Batch], *, gpus: float, **options: object) -> Iterator[Statuses]:
+def on_ray(planned: Sequence[Batch], *, gpus: float, **options: Any) -> Iterator[Statuses]:
     """Each batch as a task of Ray, as they end; a task whose node is lost is done again on another."""
     try:
         import ray
@@ -107,16 +154,29 @@ def on_ray(planned: Sequence[Batch], *, gpus: float, **options: object) -> Itera
     if not ray.is_initialized():
         ray.init(include_dashboard=False, log_to_driver=False)
     task = ray.remote(num_cpus=1, num_gpus=gpus, max_retries=3)(perform)
-    waiting = [task.remote(batch, **options) for batch in planned]
+    waiting = {task.remote(batch, **options): batch for batch in planned}
     while waiting:
-        ready, waiting = ray.wait(waiting)
-        for one in ready:
-            try:
-                yield ray.get(one)
-            except ray.exceptions.RayTaskError as error:
-                if isinstance(error.cause, InputError):
-                    raise error.cause from error
-                raise
+        (ready, *_), _ = ray.wait(list(waiting))
+        batch = waiting.pop(ready)
+        try:
+            yield ray.get(ready)
+        except ray.exceptions.RayTaskError as error:
+            if isinstance(error.cause, InputError):
+                raise error.cause from error
+            yield failed(batch, error, options)
+        except ray.exceptions.RayError as error:  # its worker or node was lost again and again
+            yield failed(batch, error, options)
+
+
+def failed(batch: Batch, error: Exception, options: Mapping[str, Any]) -> Statuses:
+    """Put on record that the runs of a batch could not be done, but for those that are."""
+    log.error("a batch was lost: %s", error)
+    bench, folder = workbench_of(batch[0], options["device"]), options["folder"]
+    for config in batch:
+        run = run_hash(config, bench)
+        if not status_of(folder, run):
+            store.write_failure(folder, run, described(config, bench), repr(error))
+    return statuses(batch, folder, options["device"])
 
 
 def shard_of(text: str) -> tuple[int, int]:
@@ -133,6 +193,7 @@ def main(words: Sequence[str] | None = None) -> int:
     parser.add_argument("--shard", type=shard_of, default=(0, 1), help="i/n: every n-th batch from the i-th, from 0")
     parser.add_argument("--folder", type=Path, default=store.RUNS, help="where runs are kept")
     parser.add_argument("--device", default="auto")
+    parser.add_argument("--together", type=int, default=0, help="most runs of a batch; 0 is what fits into memory")
     parser.add_argument("--gpus", type=float, default=0.0, help="share of a GPU of one Ray task")
     parser.add_argument("--retry", action="store_true", help="try runs again that failed")
     arguments = vars(parser.parse_args(words))

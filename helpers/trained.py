@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -15,13 +16,13 @@ from torch import Tensor
 from helpers.config import FinetuneConfig, InversionConfig, ReferenceConfig
 from helpers.finetune import Finetuning, finetune
 from helpers.grid import Batch, RunConfig
-from helpers.inversion import Inversion, inversion_hash, invert
+from helpers.inversion import SHARED, Inversion, inversion_hash, invert
+from helpers.kept import kept_inversion
 from helpers.leases import LEASES, lease
 from helpers.lora import Adapters
 from helpers.prompts import PLACEHOLDER
 from helpers.sample import Learned
-from helpers.store import kept_inversion
-from helpers.travelled import travelled
+from helpers.travelled import Start, travelled
 from helpers.workbench import Workbench
 
 
@@ -45,27 +46,51 @@ def train_batch(bench: Workbench, batch: Batch, folder: Path) -> Sequence[Traine
         return invert(bench.pipeline, images, configs=[config.training for config in batch])
     rows = None
     if batch[0].pivot:
-        pivots = {config.pivot: pivot_rows(bench, config.pivot, folder) for config in batch}
+        pivots = pivot_rows(bench, list(dict.fromkeys(config.pivot for config in batch)), folder)
         rows = torch.stack([pivots[config.pivot] for config in batch])
     return finetune(
         bench.pipeline, images, configs=[config.training for config in batch], rows=rows, masks=bench.concept.masks
     )
 
 
-def pivot_rows(bench: Workbench, pivot: InversionConfig, folder: Path) -> Tensor:
-    """Rows [K, D] of a pivot, learned once for all runs of all processes that share the store."""
-    run = inversion_hash(pivot, pipeline=bench.fingerprints[0], images=bench.concept.fingerprint)
-    with waited_for(folder / LEASES / f"{run}.lease"):
-        made = kept_inversion(
-            run,
-            config=pivot,
-            train="missing",
-            make=lambda: invert(bench.pipeline, bench.concept.images, configs=[pivot])[0],
-            folder=folder,
-        )
-    if made.failed_at is not None:
-        raise FloatingPointError(f"the pivot {run} is not finite at step {made.failed_at}")
-    return made.rows
+def pivot_rows(bench: Workbench, pivots: Sequence[InversionConfig], folder: Path) -> dict[InversionConfig, Tensor]:
+    """Rows [K, D] of pivots, learned once for all runs of all processes that share the store.
+
+    Raises:
+        FloatingPointError: a pivot was not finite.
+    """
+    images, found = bench.concept.images, {}
+    for together in grouped(pivots):
+        hashes = {
+            pivot: inversion_hash(pivot, pipeline=bench.model.fingerprint, images=bench.concept.fingerprint)
+            for pivot in together
+        }
+        made = functools.cache(lambda together=together: invert(bench.pipeline, images, configs=together))
+        with contextlib.ExitStack() as stack:
+            for run in sorted(hashes.values()):
+                stack.enter_context(waited_for(folder / LEASES / f"{run}.lease"))
+            for position, (pivot, run) in enumerate(hashes.items()):
+                found[pivot] = kept_inversion(
+                    run,
+                    config=pivot,
+                    train="missing",
+                    make=lambda position=position: made()[position],
+                    folder=folder,
+                )
+    for pivot, inversion in found.items():
+        if inversion.failed_at is not None:
+            raise FloatingPointError(
+                f"the pivot at {pivot.learning_rate:g} is not finite at step {inversion.failed_at}"
+            )
+    return {pivot: inversion.rows for pivot, inversion in found.items()}
+
+
+def grouped(pivots: Sequence[InversionConfig]) -> list[list[InversionConfig]]:
+    """The pivots that can train as one batch."""
+    groups: dict[tuple, list[InversionConfig]] = {}
+    for pivot in pivots:
+        groups.setdefault(tuple(getattr(pivot, name) for name in SHARED), []).append(pivot)
+    return list(groups.values())
 
 
 @contextlib.contextmanager
@@ -118,17 +143,11 @@ def tensors_at(found: Trained, step: int) -> dict[str, Tensor]:
     return {f"{part} {name}".strip(): tensor for part, named in parts.items() for name, tensor in named.items()}
 
 
-def metrics(bench: Workbench, config: RunConfig, found: Trained) -> pd.DataFrame:
+def metrics(bench: Workbench, config: RunConfig, found: Trained, start: Start) -> pd.DataFrame:
     """One row a step: loss, gradient norm, length of the path so far; at checkpoints how far it has travelled."""
     if isinstance(found, Reference):
         return pd.DataFrame({"step": []})
     steps = range(len(found.history["loss"]))
     table = pd.DataFrame({"step": steps} | {name: values.numpy() for name, values in found.history.items()})
-    far = travelled(
-        bench.pipeline,
-        bench.concept.images,
-        found,
-        class_word=bench.concept.class_word,
-        seed=config.training.seed,
-    )
+    far = travelled(bench.pipeline, found, start, class_word=bench.concept.class_word)
     return table.assign(path_length=table["moved"].cumsum()).merge(far, on="step", how="left")

@@ -11,9 +11,9 @@ from diffusers import StableDiffusionPipeline
 from torch import Tensor
 
 from helpers import tokens
-from helpers.distances import Probe, function_distance, make_probe, of_rows
+from helpers.distances import function_distance, make_probe, of_rows
 from helpers.finetune import Finetuning
-from helpers.inversion import Inversion, embedding_table
+from helpers.inversion import Inversion, embedding_table, word_rows
 from helpers.lora import Adapters, adapted_modules, merged_norm, weight_norm
 from helpers.prompts import PLACEHOLDER
 from helpers.sample import adapted
@@ -23,33 +23,50 @@ PROBED = ("token", "class", "empty")
 """Prompts whose prediction is followed: the concept's, the class word's, and the empty one."""
 
 
+class Start:
+    """Where runs of one seed start: the probe, and what the model predicts on it before it is changed, once each."""
+
+    def __init__(self, pipeline: StableDiffusionPipeline, images: Tensor, *, seed: int) -> None:
+        moments = latent_moments(pipeline.vae, images)
+        self.pipeline = pipeline
+        self.probe = make_probe(moments, training_schedule(pipeline.scheduler), seed=seed)
+        self._known: dict[tuple[str, bytes], Tensor] = {}
+
+    def epsilon(self, texts: Sequence[str], rows: Tensor) -> Tensor:
+        """Predicted noise [P, M, C, h, w] for P prompts, with rows [K, D] in S*'s place."""
+        predict = predictor(self.pipeline.unet)
+        keys = [(text, rows.cpu().numpy().tobytes() if PLACEHOLDER in text else b"") for text in texts]
+        for key, text in zip(keys, texts, strict=True):
+            if key not in self._known:
+                self._known[key] = self.probe.epsilon(predict, states_of(self.pipeline, [text], rows))[0]
+        return torch.stack([self._known[key] for key in keys])
+
+
 @torch.no_grad()
 def travelled(
-    pipeline: StableDiffusionPipeline, images: Tensor, found: Inversion | Finetuning, *, class_word: str, seed: int
+    pipeline: StableDiffusionPipeline, found: Inversion | Finetuning, start: Start, *, class_word: str
 ) -> pd.DataFrame:
     """One row a checkpoint.
 
     Columns of both methods: `step` (the last step before it, from 0), `learning_rate_steps` (learning rate times
     updates), `function_distance_<prompt>` (root mean square change of the predicted noise on a fixed probe batch,
     for each of PROBED) and `probe_loss` (of the concept's prompt on the probe; 2302.04841). Of an inversion:
-    `displacement`, `norm` and `cosine_to_start` of its rows, `learning_rate_steps_in_rms` (in units of an embedding
-    entry). Of a finetuning: `merged_norm`, the Frobenius norm of what is added to the weights, and `relative_norm`,
-    the same over that of the adapted weights.
+    `displacement`, `norm` and `cosine_to_start` of its rows, `cosine_to_class`, `learning_rate_steps_in_rms` (in units
+    of an embedding entry). Of a finetuning: `merged_norm`, the Frobenius norm of what is added to the weights, and
+    `relative_norm`, the same over that of the adapted weights.
 
     Args:
         pipeline: as the run began with it.
-        images: [N, 3, S, S] uint8, the training images.
         found: the run.
+        start: of its seed and images.
         class_word: of the class's prompt.
-        seed: of the probe.
     """
-    probe = make_probe(latent_moments(pipeline.vae, images), training_schedule(pipeline.scheduler), seed=seed)
     of_one = of_inversion if isinstance(found, Inversion) else of_finetuning
     rows = [
         {
             "step": step - 1,
             "learning_rate_steps": found.config.learning_rate * step,
-            **of_one(pipeline, probe, found, step, class_word),
+            **of_one(pipeline, start, found, step, class_word),
         }
         for step in found.checkpoints
     ]
@@ -57,30 +74,31 @@ def travelled(
 
 
 def of_inversion(
-    pipeline: StableDiffusionPipeline, probe: Probe, found: Inversion, step: int, class_word: str
+    pipeline: StableDiffusionPipeline, start: Start, found: Inversion, step: int, class_word: str
 ) -> dict[str, float]:
     """Distances of an inversion's rows. The model is frozen, so what it makes of other prompts stays as it was."""
     rows = found.checkpoints[step].to(pipeline.device)
     initial = found.initial[: len(rows)].to(pipeline.device)
-    texts = [f"a photo of {PLACEHOLDER}"]
-    predict = predictor(pipeline.unet)
-    states = [states_of(pipeline, texts, learned) for learned in (initial, rows)]
-    before, after = (probe.epsilon(predict, known) for known in states)
+    texts, predict = [f"a photo of {PLACEHOLDER}"], predictor(pipeline.unet)
+    states = states_of(pipeline, texts, rows)
+    moved = function_distance(start.probe.epsilon(predict, states), start.epsilon(texts, initial))
     rms = embedding_table(pipeline).square().mean().sqrt().item()
+    to_class = torch.nn.functional.cosine_similarity(rows, word_rows(pipeline, found.config.class_word)[None], dim=-1)
     return {
         **{name: value.item() for name, value in of_rows(rows[None], initial[None]).items()},
+        "cosine_to_class": to_class.mean().item(),
         "learning_rate_steps_in_rms": found.config.learning_rate * step / rms,
-        "function_distance_token": function_distance(after, before).item(),
+        "function_distance_token": moved.item(),
         **{f"function_distance_{name}": 0.0 for name in PROBED[1:]},
-        "probe_loss": probe.loss(predict, states[1]).item(),
+        "probe_loss": start.probe.loss(predict, states).item(),
     }
 
 
 def of_finetuning(
-    pipeline: StableDiffusionPipeline, probe: Probe, found: Finetuning, step: int, class_word: str
+    pipeline: StableDiffusionPipeline, start: Start, found: Finetuning, step: int, class_word: str
 ) -> dict[str, float]:
     """Distances of a finetuning's adapters."""
-    config, device = found.config, pipeline.device
+    config, device, probe = found.config, pipeline.device, start.probe
     texts = [f"a photo of {config.subject}", f"a photo of {class_word}", ""]
     unet, text = (
         {name: tensor[None].to(device) for name, tensor in adapters.items()}
@@ -88,7 +106,6 @@ def of_finetuning(
     )
     first, last = (rows.to(device) for rows in (found.initial_rows, found.rows[step]))
     scale, predict = config.alpha / config.rank, predictor(pipeline.unet, hooked=True)
-    before = probe.epsilon(predict, states_of(pipeline, texts, first))
     with attached_for(pipeline.text_encoder, text, len(texts), scale):
         states = states_of(pipeline, texts, last)
     with attached_for(pipeline.unet, unet, len(texts) * len(probe.latents), scale):
@@ -96,7 +113,7 @@ def of_finetuning(
     with attached_for(pipeline.unet, unet, len(probe.latents), scale):
         loss = probe.loss(predict, states[:1])
     norm = merged_norm(unet, scale=scale).item()
-    moved = zip(PROBED, function_distance(after, before).tolist(), strict=True)
+    moved = zip(PROBED, function_distance(after, start.epsilon(texts, first)).tolist(), strict=True)
     return {
         "merged_norm": norm,
         "relative_norm": norm / weight_norm(adapted_modules(pipeline.unet, config.targets)),

@@ -11,50 +11,81 @@ from helpers import prompts as words
 from helpers.concepts import Concept, load_concept
 from helpers.config import content_hash, tensor_hash
 from helpers.evaluation import Instruments
+from helpers.footprint import Footprint, footprint_of
 from helpers.grid import EvaluationConfig, RunConfig
-from helpers.models import CHIBI, check_scorer, image_size, load_pipeline, load_scorer, pipeline_fingerprint
+from helpers.models import (
+    CHIBI,
+    Scorer,
+    check_scorer,
+    image_size,
+    load_pipeline,
+    load_scorer,
+    pipeline_fingerprint,
+)
 from helpers.prompts import EditPrompt
 from helpers.world.chibi import chibi_instruments
+
+
+@dataclass(frozen=True, kw_only=True)
+class Model:
+    """A pipeline, its hash, and what a pass of its UNet takes."""
+
+    pipeline: StableDiffusionPipeline
+    fingerprint: str
+    footprint: Footprint
 
 
 @dataclass(frozen=True, kw_only=True)
 class Workbench:
     """Models and a concept, loaded once a process."""
 
-    pipeline: StableDiffusionPipeline
+    model: Model
     concept: Concept
     instruments: Instruments
-    fingerprints: tuple[str, ...]
+    fingerprints: dict[str, str]
     """Of the pipeline, the training pictures, what only scores (pictures, identity, class word), the scorer and the
     reader: what a run's hash covers beside its configuration."""
 
+    @property
+    def pipeline(self) -> StableDiffusionPipeline:
+        """The model's pipeline."""
+        return self.model.pipeline
 
-@functools.lru_cache(maxsize=2)
-def _models(model: str, device: str) -> tuple[StableDiffusionPipeline, str]:
-    pipeline = load_pipeline(model, device=device)
-    return pipeline, pipeline_fingerprint(pipeline)
+
+@functools.lru_cache(maxsize=1)
+def load_model(source: str, device: str) -> Model:
+    """A pipeline, measured; one at a time is kept in memory."""
+    pipeline = load_pipeline(source, device=device)
+    return Model(pipeline=pipeline, fingerprint=pipeline_fingerprint(pipeline), footprint=footprint_of(pipeline))
 
 
-@functools.lru_cache(maxsize=8)
-def load_workbench(model: str, scorer: str, concept: str, device: str = "auto") -> Workbench:
+@functools.lru_cache(maxsize=1)
+def _scorer(source: str, device: str) -> Scorer:
+    return load_scorer(source, device=device)
+
+
+@functools.lru_cache(maxsize=1)
+def load_workbench(model: str, scorer: str, concept: str, images: int, device: str = "auto") -> Workbench:
     """Load what a run names; where pictures of chibi are drawn they are read as well.
 
     Raises:
         InputError: one of them cannot be loaded, or the scorer does not fit the model.
     """
-    pipeline, drawn_by = _models(model, device)
-    check_scorer(pipeline, scorer)
-    judge = load_scorer(scorer, device=device)
-    pictures = load_concept(concept, size=image_size(pipeline))
+    loaded = load_model(model, device)
+    check_scorer(loaded.pipeline, scorer)
+    judge = _scorer(scorer, device)
+    pictures = load_concept(concept, size=image_size(loaded.pipeline), count=images)
     instruments, read_by = Instruments(scorer=judge), ""
     if model == "chibi" and pictures.scenes:
-        instruments, read_by = chibi_instruments(judge, pictures, CHIBI / "reader", str(pipeline.device))
-    return Workbench(
-        pipeline=pipeline,
-        concept=pictures,
-        instruments=instruments,
-        fingerprints=(drawn_by, pictures.fingerprint, scored_with(pictures), judge.fingerprint, read_by),
-    )
+        instruments, read_by = chibi_instruments(judge, pictures, CHIBI / "reader", str(loaded.pipeline.device))
+    fingerprints = {
+        "pipeline": loaded.fingerprint,
+        "images": pictures.fingerprint,
+        "scored_with": scored_with(pictures),
+        "scorer": judge.fingerprint,
+        "reader": read_by,
+    }
+    return Workbench(model=loaded, concept=pictures, instruments=instruments, fingerprints=fingerprints)
 
 
 def scored_with(concept: Concept) -> str:
@@ -66,7 +97,7 @@ def scored_with(concept: Concept) -> str:
 
 def workbench_of(config: RunConfig, device: str = "auto") -> Workbench:
     """`load_workbench` of what a run names."""
-    return load_workbench(config.model, config.scorer, config.concept, device)
+    return load_workbench(config.model, config.scorer, config.concept, config.images, device)
 
 
 def prompts_of(evaluation: EvaluationConfig) -> tuple[tuple[EditPrompt, ...], tuple[int, ...]]:

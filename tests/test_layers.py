@@ -11,10 +11,10 @@ LAYERS = {
     1: "arithmetic config concepts files models plan prompts world.backdrops world.canvas world.captions world.draw "
     "world.edits world.figure world.newcomers world.pen world.population world.reader world.readings "
     "world.sampling world.scene world.styles world.things world.vocabulary",
-    2: "attention distances evaluation finetune geometry grid inversion lora probes regularizers sample scores "
-    "stats tokens train travelled",
-    3: "bootstrap check cost figures lab leases lint parameters perform personalise publish publish_html "
-    "publish_run results runs store sweep tradeoff trained workbench world.build world.card world.chibi world.export "
+    2: "attention distances evaluation finetune footprint geometry grid inversion lora probes regularizers sample "
+    "scores stats tokens train travelled",
+    3: "bootstrap check cost figures kept lab leases lint parameters perform personalise publish publish_html "
+    "publish_run results store sweep tradeoff trained workbench world.build world.card world.chibi world.export "
     "world.eye world.fit world.instruments world.measures world.networks world.pilot world.rendered "
     "world.stages",
 }

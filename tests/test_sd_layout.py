@@ -8,14 +8,14 @@ from diffusers import StableDiffusionPipeline
 from PIL import Image
 from safetensors.torch import load_file
 
-from helpers import grid, runs, sweep
+from helpers import grid, store, sweep
 from helpers.config import FinetuneConfig, InversionConfig, SamplingConfig
 from helpers.inversion import save_learned_embeds
 from helpers.lora import save_lora
 from helpers.models import load_pipeline
 from helpers.perform import perform
-from helpers.runs import load_runs
 from helpers.sample import Learned, initial_latents, make_solver, sample
+from helpers.store import load_runs
 
 
 @pytest.fixture(scope="module", params=["epsilon", "v_prediction"])
@@ -42,7 +42,7 @@ def run_config(world, training, pivot=None):
 def finished(world, folder, config):
     """Checkpoint tensors of a run that is made, and the number of its rows."""
     ((run, status),) = perform((config,), folder=folder).items()
-    assert status == runs.FINISHED
+    assert status == store.FINISHED
     return load_file(sorted((folder / run / "checkpoints").iterdir())[-1]), load_runs(folder, committed=None)
 
 

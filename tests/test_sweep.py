@@ -14,10 +14,11 @@ import numpy as np
 import pandas as pd
 import pytest
 import tiny
+import torch
 import yaml
 from PIL import Image
 
-from helpers import cost, grid, perform, runs, sweep
+from helpers import footprint, grid, perform, store, sweep
 from helpers.config import InputError
 from helpers.files import ROOT
 
@@ -62,7 +63,7 @@ def write_grid(world, tmp_path, **training):
 
 
 def rows_of(folder):
-    return runs.load_runs(folder, committed=None).sort_values(["run", "step", "prompt", "index"], ignore_index=True)
+    return store.load_runs(folder, committed=None).sort_values(["run", "step", "prompt", "index"], ignore_index=True)
 
 
 @pytest.fixture(scope="module")
@@ -153,14 +154,29 @@ def test_the_cost_is_said_before_the_start(world, tmp_path, caplog):
     assert "4 runs and 56 pictures: about" in caplog.text and "MB on disk" in caplog.text
 
 
-def test_runs_fit_into_memory(monkeypatch):
-    import torch
+def test_pictures_fit_into_memory(monkeypatch):
+    cpu = torch.device("cpu")
+    monkeypatch.setattr(footprint.psutil, "virtual_memory", lambda: type("", (), {"total": 64 * 2**30}))
 
-    forward = cost.Forward(bytes=2**30, seconds=1)
-    monkeypatch.setattr(cost.psutil, "virtual_memory", lambda: type("", (), {"total": 64 * 2**30}))
-    assert cost.runs_that_fit(forward, batch_size=4, device=torch.device("cpu")) == 3
-    assert cost.runs_that_fit(cost.Forward(bytes=1, seconds=1), batch_size=4, device=torch.device("cpu")) == 16
-    assert cost.runs_that_fit(cost.Forward(bytes=2**50, seconds=1), batch_size=4, device=torch.device("cpu")) == 1
+    def fit(size, **options):
+        one = footprint.Footprint(bytes=size, seconds=1)
+        return footprint.pictures_that_fit(one, device=cpu, **{"training": True, **options})
+
+    assert fit(2**30) == 12 and fit(2**30, training=False) == 38 and fit(2**30, share=0.5) == 6
+    assert fit(1) == 64 and fit(2**50) == 1
+
+
+def test_what_is_missing_is_not_made_if_it_must_not(world, tmp_path, undisturbed):
+    configs = grid.load_grid(write_grid(world, tmp_path))
+    with pytest.raises(InputError, match="4 runs are not in"):
+        sweep.run_sweep(configs, folder=tmp_path / "runs", train="never")
+
+
+def test_rows_in_a_committed_report_are_finished(world, tmp_path, undisturbed, monkeypatch):
+    configs = grid.load_grid(write_grid(world, tmp_path))
+    known = frozenset(undisturbed["run"])
+    monkeypatch.setattr(store, "committed_runs", lambda: known)
+    assert set(sweep.run_sweep(configs, folder=tmp_path / "runs", train="never")) == known
 
 
 @pytest.mark.parametrize(("options", "part"), [({"shard": (2, 2)}, "shard"), ({"executor": "slurm"}, "serial, ray")])

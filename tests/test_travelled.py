@@ -8,7 +8,7 @@ from helpers import distances, tokens, train
 from helpers.config import FinetuneConfig, InversionConfig
 from helpers.finetune import finetune
 from helpers.inversion import invert
-from helpers.travelled import travelled
+from helpers.travelled import Start, travelled
 
 IMAGES = torch.randint(0, 256, (3, 3, 32, 32), generator=torch.Generator().manual_seed(0)).to(torch.uint8)
 
@@ -19,7 +19,7 @@ def pipeline():
 
 
 def far(pipeline, found):
-    return travelled(pipeline, IMAGES, found, class_word="toy", seed=0)
+    return travelled(pipeline, found, Start(pipeline, IMAGES, seed=0), class_word="toy")
 
 
 def test_an_inversion_travels_with_its_rows(pipeline):
@@ -29,6 +29,7 @@ def test_an_inversion_travels_with_its_rows(pipeline):
     assert table["step"].tolist() == [0, 2, 3] and table["learning_rate_steps"].tolist() == pytest.approx(
         [0.1, 0.3, 0.4]
     )
+    assert table["cosine_to_class"].tolist() == pytest.approx(table["cosine_to_start"].tolist())
     assert table["displacement"].is_monotonic_increasing and (table["function_distance_token"] > 0).all()
     assert not table["function_distance_class"].any() and not table["function_distance_empty"].any()
     moments, schedule = train.latent_moments(pipeline.vae, IMAGES), train.training_schedule(pipeline.scheduler)

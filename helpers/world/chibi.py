@@ -17,14 +17,14 @@ from helpers.models import Scorer
 from helpers.prompts import EditPrompt
 from helpers.world import scene as w
 from helpers.world.reader import load_reader, read
-from helpers.world.readings import success, table
+from helpers.world.readings import looks_like, success, table
 
 
 def chibi_instruments(scorer: Scorer, concept: Concept, reader: Path, device: str) -> tuple[Instruments, str]:
     """Instruments for pictures of an embedded concept, and the reader's fingerprint.
 
-    The concept's foreground is the slot that looks like it, else the left one. A concept of several characters has no
-    identity that all pictures share, so only its edits are read.
+    The concept's foreground is the figure that looks like it, else the left one. A concept of several characters, or
+    of a style, has no identity that all pictures share: only edits are read of it.
     """
     network = load_reader(reader, device)
     people = {w.from_json(scene).figures[0].character for scene in concept.scenes}
@@ -35,13 +35,12 @@ def chibi_instruments(scorer: Scorer, concept: Concept, reader: Path, device: st
 
     def described(images: Tensor, prompts: Sequence[EditPrompt]) -> pd.DataFrame:
         readings = look(images)
-        found = table(readings)
-        if character is None:
-            return found
-        return pd.concat([found, success(readings, prompts, character)], axis=1)
+        return pd.concat([table(readings), success(readings, prompts, character)], axis=1)
 
     def mask(images: Tensor) -> Tensor:
-        return torch.from_numpy(look(images)["mask"].max(1) > 0.5)
+        readings = look(images)
+        slots = np.zeros(len(images), int) if character is None else looks_like(readings, character).argmax(1)
+        return torch.from_numpy(readings["mask"][np.arange(len(images)), slots] > 0.5)
 
     instruments = Instruments(scorer=scorer, read=described, mask=mask)
     return instruments, tensor_hash(network.state_dict().items())

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
+from helpers.config import InputError
 from helpers.prompts import EditPrompt
 from helpers.world import scene as w
 from helpers.world.population import named_characters
@@ -46,6 +47,20 @@ def pose_name(pose: np.ndarray) -> str:
     return name if distance < 40 else "unusual"
 
 
+VALUES: dict[str, Sequence[str]] = {
+    "background": list(w.BACKGROUNDS),
+    "object": list(w.OBJECTS),
+    "art_style": list(w.ART_STYLES),
+    "pose": list(w.POSES),
+    "place": list(w.PLACES),
+    "hair_colour": list(w.HAIR_COLOURS),
+    "hair_style": list(w.HAIR_STYLES),
+    "garment": list(w.GARMENTS),
+    "garment_colour": list(w.COLOURS),
+    "emblem": list(w.EMBLEMS),
+    "accessory": list(w.ACCESSORIES),
+}
+"""What a prompt may ask for, as the reader says it."""
 FACTORS = ("background", "object", "art_style", "count", "place", "pose", "hair_style", "hair_colour", "garment")
 """Factors of `table`, beside x."""
 
@@ -78,19 +93,21 @@ def hair_like(readings: Readings, character: w.Character) -> np.ndarray:
     return np.stack(slots, axis=1)
 
 
-def success(readings: Readings, prompts: Sequence[EditPrompt], character: w.Character) -> pd.DataFrame:
+def success(readings: Readings, prompts: Sequence[EditPrompt], character: w.Character | None) -> pd.DataFrame:
     """One row a picture: whether its edit, the identity, and both are read right; columns edit, identity, joint.
 
     Averages of scores hide which picture lost what; here a picture counts only if nothing was lost. A companion is
     right if there are two characters and one of them has her hair; jointly, if the other one is the concept. What
-    the reader abstains from is not right.
+    the reader abstains from is not right. Missing: edit and joint where a prompt asks for nothing; identity and joint
+    without a character.
 
     Args:
         readings: of n pictures.
         prompts: of each picture, with what it asks for.
-        character: the concept.
+        character: the concept; None where its pictures share none.
     """
-    alike = looks_like(readings, character)
+    nobody = np.zeros((len(prompts), SLOTS), bool)
+    alike = nobody if character is None else looks_like(readings, character)
     edit, both = np.ones(len(prompts), bool), alike.any(1)
     for factor, value in sorted({pair for prompt in prompts for pair in prompt.asks}):
         asked = np.array([(factor, value) in prompt.asks for prompt in prompts])
@@ -100,4 +117,20 @@ def success(readings: Readings, prompts: Sequence[EditPrompt], character: w.Char
             both &= ~asked | (there & alike[:, ::-1]).any(1)
         else:
             edit &= ~asked | (read_factor(factor, readings) == value)
-    return pd.DataFrame({"edit": edit, "identity": alike.any(1), "joint": edit & both})
+    found = pd.DataFrame({"edit": edit, "identity": alike.any(1), "joint": edit & both}).astype("boolean")
+    found.loc[[not prompt.asks for prompt in prompts], ["edit", "joint"]] = pd.NA
+    if character is None:
+        found[["identity", "joint"]] = pd.NA
+    return found
+
+
+def check_asks(prompts: Sequence[EditPrompt]) -> None:
+    """Raise InputError if a prompt asks for what the reader cannot read."""
+    for prompt in prompts:
+        for factor, value in prompt.asks:
+            known = list(named_characters()) if factor == "companion" else VALUES.get(factor, ())
+            if value not in known:
+                raise InputError(
+                    f"prompt {prompt.text!r} asks for {factor} {value!r}, which chibi's reader cannot read: "
+                    f"{factor} is one of {', '.join(known) or 'no factor; name ' + ', '.join([*VALUES, 'companion'])}."
+                )
