@@ -59,30 +59,38 @@ def pivot_rows(bench: Workbench, pivots: Sequence[InversionConfig], folder: Path
     Raises:
         FloatingPointError: a pivot was not finite.
     """
-    images, found = bench.concept.images, {}
+    found: dict[InversionConfig, Inversion] = {}
     for together in grouped(pivots):
-        hashes = {
-            pivot: inversion_hash(pivot, pipeline=bench.model.fingerprint, images=bench.concept.fingerprint)
-            for pivot in together
-        }
-        made = functools.cache(lambda together=together: invert(bench.pipeline, images, configs=together))
-        with contextlib.ExitStack() as stack:
-            for run in sorted(hashes.values()):
-                stack.enter_context(waited_for(folder / LEASES / f"{run}.lease"))
-            for position, (pivot, run) in enumerate(hashes.items()):
-                found[pivot] = kept_inversion(
-                    run,
-                    config=pivot,
-                    train="missing",
-                    make=lambda position=position: made()[position],
-                    folder=folder,
-                )
+        found |= learned_pivots(bench, together, folder)
     for pivot, inversion in found.items():
         if inversion.failed_at is not None:
             raise FloatingPointError(
                 f"the pivot at {pivot.learning_rate:g} is not finite at step {inversion.failed_at}"
             )
     return {pivot: inversion.rows for pivot, inversion in found.items()}
+
+
+def learned_pivots(
+    bench: Workbench, together: Sequence[InversionConfig], folder: Path
+) -> dict[InversionConfig, Inversion]:
+    """Pivots of one batch, from the store; all of them are learned if one is missing."""
+    images = bench.concept.images
+    hashes = {
+        pivot: inversion_hash(pivot, pipeline=bench.model.fingerprint, images=bench.concept.fingerprint)
+        for pivot in together
+    }
+
+    @functools.cache
+    def made() -> list[Inversion]:
+        return invert(bench.pipeline, images, configs=together)
+
+    with contextlib.ExitStack() as stack:
+        for run in sorted(hashes.values()):
+            stack.enter_context(waited_for(folder / LEASES / f"{run}.lease"))
+        return {
+            pivot: kept_inversion(run, config=pivot, train="missing", make=lambda n=n: made()[n], folder=folder)
+            for n, (pivot, run) in enumerate(hashes.items())
+        }
 
 
 def grouped(pivots: Sequence[InversionConfig]) -> list[list[InversionConfig]]:

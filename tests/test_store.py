@@ -63,9 +63,10 @@ def test_an_error_while_writing_leaves_the_run_as_it_was(tmp_path):
 
 def test_a_full_disk_is_one_sentence(tmp_path):
     write(tmp_path, "first")
-    with pytest.raises(InputError, match=r"disk of .* is full.*intact"), store.written(tmp_path, "abc") as found:
-        found.config(CONFIG)
-        raise OSError(errno.ENOSPC, "No space left on device")
+    with pytest.raises(InputError, match=r"disk of .* is full.*intact"), store.room_on_disk(tmp_path):  # noqa: SIM117
+        with store.written(tmp_path, "abc") as found:
+            found.config(CONFIG)
+            raise OSError(errno.ENOSPC, "No space left on device")
     assert store.status(tmp_path, "abc") == "" and store.status(tmp_path, "first") == "finished"
 
 
