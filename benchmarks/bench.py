@@ -1,60 +1,68 @@
-"""Time what the notebooks wait for: `python -m benchmarks.bench` writes build/bench.json."""
+"""Time what people wait for: `python -m benchmarks.bench` writes build/bench.json.
+
+DIFFUSERS=<checkout of diffusers> adds its example scripts as a baseline of training.
+"""
 
 import logging
+import os
 import statistics
 import sys
 import time
-from collections.abc import Callable
+from pathlib import Path
 
 import torch
 
+from benchmarks import pictures, scripts
 from helpers import files
-from helpers.config import SamplingConfig
-from helpers.models import load_pipeline
-from helpers.sample import sample
+from helpers.config import InputError
+from helpers.results import machine
 from helpers.world.draw import draw
 from helpers.world.sampling import training_scene
 
 REPEATS = 5
-PROMPT = "an anime illustration of a girl with blonde hair on the beach"
 
 log = logging.getLogger(__name__)
 
 
-def seconds(action: Callable[[], object]) -> float:
-    """Return the median time of an action over a few repeats, after one that warms up."""
-    action()
-    times = []
+def drawing(*, images: int = 200) -> float:
+    """Milliseconds to draw one picture of the world, the median of a few repeats."""
+    scenes, times = [training_scene(index) for index in range(images)], []
     for _ in range(REPEATS):
         start = time.perf_counter()
-        action()
+        for scene in scenes:
+            draw(scene)
         times.append(time.perf_counter() - start)
-    return statistics.median(times)
+    return 1000 * statistics.median(times) / images
 
 
-def drawing(*, images: int = 200) -> float:
-    """Return the milliseconds it takes to draw one picture of the world."""
-    scenes = [training_scene(index) for index in range(images)]
-    return 1000 * seconds(lambda: [draw(scene) for scene in scenes]) / images
+def baseline() -> Path | None:
+    """The checkout named by DIFFUSERS, if one is.
 
-
-def sampling(*, images: int = 8) -> float:
-    """Return the milliseconds it takes to generate one picture, in a batch, with the default solver."""
-    pipeline = load_pipeline("chibi", device="auto")
-    config = SamplingConfig(batch_size=images)
-    return 1000 * seconds(lambda: sample(pipeline, [PROMPT] * images, indices=range(images), config=config)) / images
+    Raises:
+        InputError: it has no example scripts.
+    """
+    named = os.environ.get("DIFFUSERS", "")
+    if named and not (Path(named) / "examples" / "textual_inversion" / "textual_inversion.py").is_file():
+        raise InputError(f"DIFFUSERS is {named!r}, where there is no examples/textual_inversion: name a checkout.")
+    return Path(named).absolute() if named else None
 
 
 def main() -> int:
     """Time everything and write it down."""
     logging.basicConfig(level=logging.INFO, format="%(message)s")
+    try:
+        diffusers = baseline()
+    except InputError as error:
+        log.error("%s", error)
+        return 2
     numbers = {"draw_ms": drawing()}
-    log.info("drawing one picture     %7.2f ms", numbers["draw_ms"])
-    numbers["sample_ms"] = sampling()
-    log.info("generating one picture  %7.2f ms", numbers["sample_ms"])
-    device = torch.cuda.get_device_name() if torch.cuda.is_available() else f"cpu, {torch.get_num_threads()} threads"
+    log.info("drawing one picture: %.2f ms", numbers["draw_ms"])
+    numbers["pictures"] = pictures.compare()
+    for method in ("inversion", "finetuning"):
+        numbers[method] = scripts.compare(method, diffusers)
+    device = torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu"
     target = files.ROOT / "build" / "bench.json"
-    files.write_json(target, {"device": device, "repeats": REPEATS, "numbers": numbers})
+    files.write_json(target, {"device": device, **machine(), "numbers": numbers})
     log.info("%s", target)
     return 0
 

@@ -15,7 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,7 +27,7 @@ CHIBI = ROOT / "data" / "chibi" / "pipeline"
 SWEEP = 8
 ROUNDS = 3
 SHORT, LONG = 20, 120
-"""Steps of the two trainings of a script and of a single run; of a sweep a fifth of the difference is long enough."""
+"""Steps of the two trainings of a script and of a single run; half of the difference is long enough for a sweep."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,7 +72,7 @@ def one_round(method: str, diffusers: Path | None, photos: Path) -> dict[str, St
     return steps
 
 
-def step_of(command, short: int, long: int, *, runs: int = 1) -> Step:  # noqa: ANN001
+def step_of(command: Callable[[int], Sequence[str]], short: int, long: int, *, runs: int = 1) -> Step:
     """Cost of a run-step of the training that `command` makes of a number of steps."""
     (first, _), (second, memory) = (timed(command(steps)) for steps in (short, long))
     return Step(seconds=(second - first) / (long - short) / runs, memory=memory)
