@@ -140,7 +140,7 @@ class ReferenceConfig:
     """No training: the model as it was, asked for the class word. What learning is compared with."""
 
     class_word: str
-    """Stands in S*'s place."""
+    """Stands in S*'s place; nothing asks for the prompt without S*, the most editable one."""
     seed: int = 0
     """As the seed of the runs it is compared with."""
     checkpoints: tuple[int, ...] = ()

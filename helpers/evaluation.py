@@ -58,6 +58,8 @@ class Evaluated:
     """One run's pictures as rows, and a few of them to look at."""
 
     rows: pd.DataFrame
+    vectors: Tensor
+    """[n, D] float16, the scorer's unit vector of each row's picture: other scores need no new drawing."""
     sheet: Tensor
     """[M, 3, S, S] uint8: the first ON_SHEET pictures of each prompt, prompt after prompt."""
 
@@ -94,7 +96,8 @@ def evaluate(
         instruments: see.
         runs: how many; one without `learned`, the model as it was.
         learned: by all runs.
-        subject: what stands in S*'s place: S* itself (learned rows), a class word, or a rare word.
+        subject: what stands in S*'s place: S* itself (learned rows), a class word, or a rare word; nothing draws the
+            prompt without S*.
         prompts: P of them, with S*.
         counts: pictures of each prompt.
         config: of the sampler; its batch size packs pictures of all runs.
@@ -107,7 +110,10 @@ def evaluate(
             chunk = jobs[begin : begin + size]
             asked, indices = [prompts[p] for _, p, _ in chunk], [i for _, _, i in chunk]
             chosen = [r for r, _, _ in chunk] if learned else None
-            texts = [prompt.text.replace(PLACEHOLDER, subject) for prompt in asked]
+            texts = [
+                prompt.text.replace(PLACEHOLDER, subject) if subject else without_placeholder(prompt.text)
+                for prompt in asked
+            ]
             images = sample(
                 pipeline, texts, indices=indices, config=config, learned=learned, runs=chosen, on_batch=bar.update
             )
@@ -116,13 +122,28 @@ def evaluate(
             parts.append(pd.concat([rows, columns], axis=1))
             vectors.append(seen)
             kept.append(images[torch.tensor(indices) < ON_SHEET])
-    rows = pd.concat(parts, ignore_index=True)
-    rows = rows.join(described(prompts), on="position").join(of_prompts(rows, torch.cat(vectors), prompts, instruments))
-    sheets = iter(torch.cat(kept).split([sum(min(ON_SHEET, count) for count in counts)] * runs))
+    rows, whole = pd.concat(parts, ignore_index=True), torch.cat(vectors)
+    rows = rows.join(described(prompts), on="position").join(of_prompts(rows, whole, prompts, instruments))
+    sheets = torch.cat(kept).split(sum(min(ON_SHEET, count) for count in counts))
+    seen = whole.half().split(sum(counts))
     return [
-        Evaluated(rows=mine.drop(columns=["of", "position"]).reset_index(drop=True), sheet=next(sheets))
-        for _, mine in rows.groupby("of", sort=True)
+        Evaluated(rows=mine.drop(columns=["of", "position"]).reset_index(drop=True), vectors=seen[r], sheet=sheets[r])
+        for r, mine in rows.groupby("of", sort=True)
     ]
+
+
+def bounds_of(concept: Concept, instruments: Instruments, prompts: Sequence[EditPrompt]) -> dict[str, Tensor]:
+    """What training pictures score as if they were samples: nothing reconstructs better, nothing edits less.
+
+    Returns:
+        reconstruction [N], of each picture with the others; editability [P], of their mean vector with each prompt.
+    """
+    images = scores.embed_images(instruments.scorer, concept.images)
+    texts = scores.embed_texts(instruments.scorer, [without_placeholder(prompt.text) for prompt in prompts])
+    cosines = images @ images.T
+    others = (cosines.sum(1) - cosines.diagonal()) / max(1, len(images) - 1)
+    samples = images.expand(len(prompts), -1, -1)
+    return {"reconstruction": others, "editability": scores.editability_of_mean(samples, texts)}
 
 
 def see(

@@ -111,7 +111,7 @@ def train_and_write(
             facts = how(device) | {"seconds": training_seconds}
             store.write_failure(folder, run, described(config, bench), error, metrics=moved, **facts)
             continue
-        rows, sheet = score(bench, config, found, share)
+        rows, vectors, sheet = score(bench, config, found, share)
         facts = how(device) | {"batch": len(batch), "seconds": training_seconds + time.monotonic() - began}
         with store.written(folder, run, **facts) as writing:
             writing.config(described(config, bench))
@@ -120,11 +120,12 @@ def train_and_write(
                 if tensors := tensors_at(found, step):
                     writing.checkpoint(step, tensors)
             writing.scores(rows)
+            writing.vectors(vectors)
             writing.sheet(as_png(sheet))
 
 
-def score(bench: Workbench, config: RunConfig, found: Trained, share: float) -> tuple[pd.DataFrame, Tensor]:
-    """Rows of all checkpoints of a run, drawn packed, and pictures of the last one for a contact sheet."""
+def score(bench: Workbench, config: RunConfig, found: Trained, share: float) -> tuple[pd.DataFrame, Tensor, Tensor]:
+    """Rows and vectors of all checkpoints of a run, drawn packed, and pictures of the last one for a contact sheet."""
     steps = list(found.checkpoints)
     asked, counts = prompts_of(config.evaluation)
     sampling, device = config.evaluation.sampling, bench.pipeline.device
@@ -142,7 +143,7 @@ def score(bench: Workbench, config: RunConfig, found: Trained, share: float) -> 
         config=dataclasses.replace(sampling, batch_size=min(sampling.batch_size, fit)),
     )
     rows = [one.rows.assign(step=step) for step, one in zip(steps, evaluated, strict=True)]
-    return pd.concat(rows, ignore_index=True), evaluated[-1].sheet
+    return pd.concat(rows, ignore_index=True), torch.cat([one.vectors for one in evaluated]), evaluated[-1].sheet
 
 
 def described(config: RunConfig, bench: Workbench) -> dict[str, Any]:

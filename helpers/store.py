@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from safetensors.torch import save
+from safetensors.torch import load_file, save
 from torch import Tensor
 
 from helpers.config import InputError
@@ -57,6 +57,10 @@ class Run:
     def scores(self, rows: pd.DataFrame) -> None:
         """One row an image, as scores.parquet."""
         rows.to_parquet(self.folder / "scores.parquet")
+
+    def vectors(self, vectors: Tensor) -> None:
+        """[n, D] of the images, in the order of the rows, as vectors.safetensors."""
+        (self.folder / "vectors.safetensors").write_bytes(save({"vectors": vectors.contiguous()}))
 
     def sheet(self, content: bytes) -> None:
         """One contact sheet, as samples.png."""
@@ -163,6 +167,16 @@ def load_runs(store: Path = RUNS, *, committed: Path | None = COMMITTED) -> pd.D
         fields = {name: value for name, value in flat(config).items() if not isinstance(value, list)}
         parts.append(pd.read_parquet(folder / "scores.parquet").assign(run=folder.name, **fields))
     return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame({"run": []})
+
+
+def load_vectors(store: Path, run: str) -> Tensor:
+    """Unit vectors [n, D] float32 of a finished run's images, in the order of its rows."""
+    return load_file(store / run / "vectors.safetensors")["vectors"].float()
+
+
+def load_checkpoint(store: Path, run: str, step: int) -> dict[str, Tensor]:
+    """Rows and adapters of a finished run after a number of updates."""
+    return load_file(store / run / "checkpoints" / f"{step:06d}.safetensors")
 
 
 def flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -142,10 +142,13 @@ def test_finetuning_starts_from_one_pivot(world, tmp_path):
 
 
 def test_the_model_as_it_was_is_a_run_too(world, tmp_path):
-    whole = content(world) | {"method": "reference", "training": {"class_word": "toy", "seed": [0, 0]}}
+    whole = content(world) | {"method": "reference", "training": {"class_word": ["toy", "toy", ""]}}
     (tmp_path / "grid.yaml").write_text(yaml.safe_dump(whole))
     done = sweep.run_sweep(grid.load_grid(tmp_path / "grid.yaml"), folder=tmp_path / "runs")
-    assert list(done.values()) == ["finished"] and set(rows_of(tmp_path / "runs")["step"]) == {0}
+    assert list(done.values()) == ["finished"] * 2 and set(rows_of(tmp_path / "runs")["step"]) == {0}
+    vectors = [store.load_vectors(tmp_path / "runs", run) for run in done]
+    assert vectors[0].shape == (7, 16) and not torch.equal(*vectors)
+    assert torch.allclose(vectors[0].norm(dim=1), torch.ones(7), atol=1e-2)
 
 
 def test_the_cost_is_said_before_the_start(world, tmp_path, caplog):
