@@ -39,7 +39,7 @@ PRESETS = {
         vae=(5000, 16),
         clip=(1000, 160),
         scorer=(700, 160),
-        reader=(4500, 64),
+        reader=(5000, 64),
         unet=(8000, 48),
     ),
     "gpu": Preset(
