@@ -36,7 +36,7 @@ def kept_inversion(
     """
     path = folder / f"{run}.safetensors"
     if path.exists():
-        log.info("the training %s is finished, read from %s", run, path)
+        log.info("the training %s is finished, read from %s", run, path.name)
         return _read(path, config)
     if train == "never":
         raise InputError(f"the training {run} is not in {folder}: run once with TRAIN=missing.")
