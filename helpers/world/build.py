@@ -1,4 +1,4 @@
-"""Build the chibi world: `python -m helpers.world.build --preset cpu|long|gpu`. Kill it at any point and start it again."""
+"""Build the chibi world: `python -m helpers.world.build`. Kill it at any point and start it again."""
 
 from __future__ import annotations
 
