@@ -167,7 +167,7 @@ def test_exported_stages_are_taken_back_as_they_are(tmp_path):
 
 def test_a_stage_starts_over_when_what_it_stands_on_changes(tmp_path):
     site = Site(preset=PRESETS["tiny"], folder=tmp_path, device=torch.device("cpu"))
-    longer = dataclasses.replace(site, preset=dataclasses.replace(site.preset, unet=(24, 6, 8)))
+    longer = dataclasses.replace(site, preset=dataclasses.replace(site.preset, unet=(24, 2, 3, 8)))
     torch.manual_seed(0)
     one, other = nn.Linear(2, 2), nn.Linear(2, 2)
     files = [site.weights("unet", one), site.weights("unet", other), longer.weights("unet", one)]

@@ -39,11 +39,11 @@ CPU = Preset(
     clip=(1000, 160),
     scorer=(700, 160),
     reader=(5000, 64),
-    unet=(8000, 2000, 48),
+    unet=(8000, 1, 2000, 48),
 )
 PRESETS = {
     "cpu": CPU,  # 3 hours on 2 cores
-    "long": dataclasses.replace(CPU, unet=(8000, 7000, 48)),  # 45 minutes more for the UNet: what is shipped
+    "long": dataclasses.replace(CPU, unet=(8000, 2, 7000, 48)),  # 100 minutes more for the UNet: what is shipped
     "gpu": Preset(
         training=120_000,
         wide=80_000,
@@ -51,7 +51,7 @@ PRESETS = {
         clip=(4000, 1024),
         scorer=(4000, 1024),
         reader=(8000, 256),
-        unet=(8000, 16_000, 512),
+        unet=(8000, 1, 16_000, 512),
     ),
     "tiny": Preset(
         training=2000,
@@ -60,7 +60,7 @@ PRESETS = {
         clip=(12, 16),
         scorer=(12, 16),
         reader=(12, 8),
-        unet=(6, 6, 8),
+        unet=(6, 2, 3, 8),
         checkpoint_every=3,
     ),
 }

@@ -30,7 +30,7 @@ from helpers.world.reader import Reader, load_reader, read
 
 log = logging.getLogger(__name__)
 CONCEPTS = ("alba", "cyra", "echo")
-RATES = (1e-3, 3e-3, 1e-2, 3e-2, 1e-1)
+RATES = (3e-3, 1e-2, 3e-2, 1e-1, 3e-1, 1.0)
 EDITS = {
     **{f"an anime illustration of S* {phrase[0]}": ("background", name) for name, phrase in BACKGROUND_PHRASES.items()},
     **{f"an anime illustration of S* next to a {name}": ("object", name) for name in shown("object")},

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import logging
 from collections.abc import Callable
 from pathlib import Path
@@ -39,7 +40,7 @@ class Preset:
     clip: tuple[int, int]
     scorer: tuple[int, int]
     reader: tuple[int, int]
-    unet: tuple[int, int, int]  # layout steps, detail steps, batch
+    unet: tuple[int, int, int, int]  # layout steps, detail cycles, steps of a cycle, batch
     seed: int = 0
     checkpoint_every: int = 200  # steps
 
@@ -198,11 +199,11 @@ def train_unet(
     Two phases make a short training go further. Where things are is decided while the picture is nearly all noise, so
     the layout phase draws noisy timesteps more often (in proportion to t) and divides the loss by the share of the
     picture in the input's variance, which makes it that of the velocity (Salimans and Ho, arXiv 2202.00512, section
-    4). The detail phase goes on from its averaged weights with a new warm-up, all timesteps alike, and weights halfway
-    (in logarithms) to epsilon's. Each batch covers the timesteps evenly. The UNet starts as the identity
-    (`start_as_identity`).
+    4). The detail phase goes on from its averaged weights, all timesteps alike, and weights halfway (in logarithms) to
+    epsilon's, in cycles of a new warm-up and decay each (warm restarts, arXiv 1608.03983). Each batch covers the
+    timesteps evenly. The UNet starts as the identity (`start_as_identity`).
     """
-    layout_steps, detail_steps, size = site.preset.unet
+    layout_steps, cycles, cycle_steps, size = site.preset.unet
     unet, scheduler = seeded(site, name, make_unet, name), make_scheduler()
     kept = scheduler.alphas_cumprod.to(site.device)
     tokens = load(site.data, "tokens", site.preset.training)
@@ -228,10 +229,21 @@ def train_unet(
         error = (predicted.float() - drawn[1]).square().mean((1, 2, 3))
         return (kept[timesteps] ** -power * error).mean()
 
-    def phase(which: str, steps: int, of: Callable[[int], Tensor]) -> Fitted:
+    def phase(which: str, steps: int, first: int, power: float, skew: float) -> Fitted:
         place = site.checkpoint(name, vae, text_encoder, phase=which)
-        return fit(**place, module=unet, loss=of, steps=steps, learning_rate=1e-3, ema_decay=0.999)
+        of_step = functools.partial(loss, power=power, skew=skew)
+        return fit(
+            **place,
+            module=unet,
+            loss=lambda step: of_step(first + step),
+            steps=steps,
+            learning_rate=1e-3,
+            ema_decay=0.999,
+        )
 
-    layout = phase("layout", layout_steps, lambda step: loss(step, 1.0, 0.5))
-    detail = phase("detail", detail_steps, lambda step: loss(layout_steps + step, 0.5, 1.0))
-    return unet, dataclasses.replace(detail, steps=layout_steps + detail_steps, seconds=layout.seconds + detail.seconds)
+    phases = [phase("layout", layout_steps, 0, power=1.0, skew=0.5)]
+    for cycle in range(cycles):
+        first = layout_steps + cycle * cycle_steps
+        phases.append(phase(f"detail-{cycle + 1}", cycle_steps, first, power=0.5, skew=1.0))
+    whole = {key: sum(getattr(one, key) for one in phases) for key in ("steps", "seconds")}
+    return unet, dataclasses.replace(phases[-1], **whole)
