@@ -7,6 +7,7 @@ prompts among it, is escaped on its way into HTML.
 import base64
 import html
 import io
+import logging
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -57,6 +58,12 @@ CONDITIONS = {
     "null": ("#56b4e9", "<"),
 }
 """Colour and marker of a condition, the same in every report; colours differ in lightness too."""
+
+
+def log_here() -> None:
+    """Show in the notebook what the helpers have to say, such as how a concept's pictures are cropped."""
+    logging.basicConfig(format="%(message)s")
+    logging.getLogger("helpers").setLevel(logging.INFO)
 
 
 def theme() -> None:

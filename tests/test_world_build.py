@@ -60,6 +60,13 @@ def test_an_interrupted_training_ends_with_the_same_weights(tmp_path):
     assert fitted.steps == 20 and fitted.parameters == 49
 
 
+def test_a_finished_training_is_not_made_again(tmp_path):
+    expected, fitted = train_small(tmp_path)
+    weights, again = train_small(tmp_path, stop_at=19)
+    assert all(torch.equal(weights[key], expected[key]) for key in expected)
+    assert again.loss == pytest.approx(fitted.loss)
+
+
 def test_the_learning_rate_warms_up_and_ends_at_zero():
     rates = [learning_rate_at(step, 1000, 1.0) for step in range(1000)]
     assert rates[0] < 0.05 and max(rates) == 1.0 and rates[-1] < 1e-4
@@ -160,7 +167,7 @@ def test_exported_stages_are_taken_back_as_they_are(tmp_path):
 
 def test_a_stage_starts_over_when_what_it_stands_on_changes(tmp_path):
     site = Site(preset=PRESETS["tiny"], folder=tmp_path, device=torch.device("cpu"))
-    longer = dataclasses.replace(site, preset=dataclasses.replace(site.preset, unet=(24, 8)))
+    longer = dataclasses.replace(site, preset=dataclasses.replace(site.preset, unet=(24, 2, 3, 8)))
     torch.manual_seed(0)
     one, other = nn.Linear(2, 2), nn.Linear(2, 2)
     files = [site.weights("unet", one), site.weights("unet", other), longer.weights("unet", one)]
@@ -202,7 +209,7 @@ def world(work: Path, out: Path) -> subprocess.Popen:
 def unfinished(work):
     """Checkpoints of stages that have not ended."""
     found = work.rglob("[!.]*.checkpoint.safetensors")
-    return {path for path in found if not path.with_name(path.name.replace(".checkpoint", "")).exists()}
+    return {path for path in found if not path.with_name(f"{path.name.split('.')[0]}.safetensors").exists()}
 
 
 @pytest.mark.slow

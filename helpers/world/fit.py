@@ -67,9 +67,10 @@ def fit(
         parameters.values(), lr=learning_rate, betas=(0.9, 0.99), weight_decay=weight_decay, fused=True
     )
     average = {key: p.detach().clone() for key, p in parameters.items()} if ema_decay else {}
-    start, before = load_checkpoint(path, parameters, average, optimizer) if path.exists() else (0, 0.0)
+    begun = load_checkpoint(path, parameters, average, optimizer) if path.exists() else {}
+    start, before = int(begun.get("step", 0)), begun.get("seconds", 0.0)
     module.train()
-    latest, began = deque(maxlen=log_every), time.monotonic()
+    latest, began = deque([begun["loss"]] if begun else [], maxlen=log_every), time.monotonic()
     for step in range(start, steps):
         for group in optimizer.param_groups:
             group["lr"] = learning_rate_at(step, steps, learning_rate)
@@ -87,8 +88,8 @@ def fit(
             pace, loss_now = seconds / (step + 1 - start), sum(latest) / len(latest)
             text = "%s: step %d of %d, loss %.5f, %.2f s a step, %.0f min left"
             log.info(text, name, step + 1, steps, loss_now, pace, pace * (steps - step - 1) / 60)
-        if (step + 1) % checkpoint_every == 0 and step + 1 < steps:
-            progress = {"step": str(step + 1), "seconds": f"{before + seconds:.0f}"}
+        if (step + 1) % checkpoint_every == 0 or step + 1 == steps:
+            progress = {"step": step + 1, "seconds": before + seconds, "loss": sum(latest) / len(latest)}
             save_checkpoint(path, progress, parameters, average, optimizer)
     with torch.no_grad():
         for key, value in average.items():
@@ -96,7 +97,7 @@ def fit(
     module.eval()
     return Fitted(
         steps=steps,
-        loss=sum(latest) / max(1, len(latest)),
+        loss=sum(latest) / len(latest),
         seconds=before + time.monotonic() - began,
         parameters=sum(p.numel() for p in parameters.values()),
         threads=torch.get_num_threads(),
@@ -105,7 +106,7 @@ def fit(
 
 def save_checkpoint(
     path: Path,
-    progress: dict[str, str],
+    progress: dict[str, float],
     parameters: dict[str, Tensor],
     average: dict[str, Tensor],
     optimizer: torch.optim.Optimizer,
@@ -115,23 +116,23 @@ def save_checkpoint(
     tensors |= {f"average/{key}": value for key, value in average.items()}
     for key, p in parameters.items():
         tensors |= {f"{moment}/{key}": optimizer.state[p][moment] for moment in ("exp_avg", "exp_avg_sq")}
-    write_tensors(path, tensors, progress)
+    write_tensors(path, tensors, {key: str(value) for key, value in progress.items()})
 
 
 def load_checkpoint(
     path: Path, parameters: dict[str, Tensor], average: dict[str, Tensor], optimizer: torch.optim.Optimizer
-) -> tuple[int, float]:
-    """Read what `save_checkpoint` wrote into the given tensors; the number of finished steps and their seconds."""
+) -> dict[str, float]:
+    """Read what `save_checkpoint` wrote into the given tensors; returns the progress: finished steps, seconds, loss."""
     with safe_open(path, framework="pt") as file, torch.no_grad():
-        step, seconds = int(file.metadata()["step"]), float(file.metadata()["seconds"])
+        progress = {key: float(value) for key, value in file.metadata().items()}
         for key, p in parameters.items():
             p.copy_(file.get_tensor(f"weight/{key}"))
             moments = {moment: file.get_tensor(f"{moment}/{key}").to(p.device) for moment in ("exp_avg", "exp_avg_sq")}
             moments = {moment: torch.empty_like(p).copy_(value) for moment, value in moments.items()}
-            optimizer.state[p] = {"step": torch.tensor(float(step), device=p.device), **moments}
+            optimizer.state[p] = {"step": torch.tensor(progress["step"], device=p.device), **moments}
         for key, value in average.items():
             value.copy_(file.get_tensor(f"average/{key}"))
-    return step, seconds
+    return progress
 
 
 def write_tensors(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str] | None = None) -> None:

@@ -33,7 +33,7 @@ from helpers.world.readings import success
 
 log = logging.getLogger(__name__)
 CONCEPTS = ("alba", "cyra", "echo")
-RATES = (1e-3, 3e-3, 1e-2, 3e-2, 1e-1)
+RATES = (3e-3, 1e-2, 3e-2, 1e-1, 3e-1, 1.0)
 EDITS = tuple(
     EditPrompt(kind=factor, text=f"an anime illustration of S* {words}", asks=((factor, value),))
     for factor, said in (

@@ -63,7 +63,7 @@ class Reader(nn.Module):
         self.merge = nn.Sequential(nn.Conv2d(b + c + 2, c, 1), Residual(c))
         self.fine, self.coarse = nn.Conv2d(a, a, 1), nn.Conv2d(c, a, 1)
         self.mask = nn.Sequential(nn.SiLU(), nn.Conv2d(a, 4 * SLOTS, 3, 1, 1), nn.PixelShuffle(2))
-        self.maps = {key: 4 if key.startswith("pose") else 2 for key in outputs()}
+        self.maps = {key: 4 if key.startswith(("pose", "hair_style")) else 2 for key in outputs()}  # shapes need more
         self.attention = nn.Conv2d(c, sum(self.maps.values()), 1)
         self.heads = nn.ModuleDict(
             {

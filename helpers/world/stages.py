@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import logging
 from collections.abc import Callable
 from pathlib import Path
@@ -39,7 +40,7 @@ class Preset:
     clip: tuple[int, int]
     scorer: tuple[int, int]
     reader: tuple[int, int]
-    unet: tuple[int, int]
+    unet: tuple[int, int, int, int]  # layout steps, detail cycles, steps of a cycle, batch
     seed: int = 0
     checkpoint_every: int = 200  # steps
 
@@ -66,10 +67,10 @@ class Site:
         key = content_hash(*settings, self.preset.wide, self.data.name, *stands_on, *code)
         return self.folder / f"{name}-{key}.safetensors"
 
-    def checkpoint(self, name: str, *upstream: nn.Module) -> dict[str, object]:
-        """What `fit` needs to go on where a stage was stopped."""
-        path = self.weights(name, *upstream).with_suffix(".checkpoint.safetensors")
-        return {"name": name, "path": path, "checkpoint_every": self.preset.checkpoint_every}
+    def checkpoint(self, name: str, *upstream: nn.Module, phase: str = "") -> dict[str, object]:
+        """What `fit` needs to go on where a stage, or one phase of it, was stopped."""
+        path = self.weights(name, *upstream).with_suffix(f"{phase and '.' + phase}.checkpoint.safetensors")
+        return {"name": f"{name} {phase}".strip(), "path": path, "checkpoint_every": self.preset.checkpoint_every}
 
     def generator(self, stream: str, step: int) -> torch.Generator:
         """A CPU generator for one step of one stream, so that results repeat across devices."""
@@ -195,20 +196,22 @@ def train_unet(
 ) -> tuple[UNet2DConditionModel, Fitted]:
     """Epsilon prediction (DDPM, arXiv 2006.11239, equation 14) on latents; one caption in ten is empty; EMA weights.
 
-    Three things make a short training go further. Where things are is decided while the picture is nearly all noise,
-    so noisy timesteps are drawn more often (in proportion to t) and weigh more: the loss is divided by the share of
-    the picture in the input's variance, which makes it that of the velocity (Salimans and Ho, arXiv 2202.00512,
-    section 4). Each batch covers the timesteps evenly. The UNet starts as the identity (`start_as_identity`).
+    Two phases make a short training go further. Where things are is decided while the picture is nearly all noise, so
+    the layout phase draws noisy timesteps more often (in proportion to t) and divides the loss by the share of the
+    picture in the input's variance, which makes it that of the velocity (Salimans and Ho, arXiv 2202.00512, section
+    4). The detail phase goes on from its averaged weights, all timesteps alike, and weights halfway (in logarithms) to
+    epsilon's, in cycles of a new warm-up and decay each (warm restarts, arXiv 1608.03983). Each batch covers the
+    timesteps evenly. The UNet starts as the identity (`start_as_identity`).
     """
-    steps, size = site.preset.unet
+    layout_steps, cycles, cycle_steps, size = site.preset.unet
     unet, scheduler = seeded(site, name, make_unet, name), make_scheduler()
-    weights = (1 / scheduler.alphas_cumprod).to(site.device)
+    kept = scheduler.alphas_cumprod.to(site.device)
     tokens = load(site.data, "tokens", site.preset.training)
     mean, deviation = latents(site, vae)
     empty = torch.from_numpy(np.asarray(make_tokenizer()("", padding="max_length").input_ids))
     log.info("%s: latents have mean %.3f and deviation %.3f", name, mean.float().mean(), mean.float().std())
 
-    def loss(step: int) -> Tensor:
+    def loss(step: int, power: float, skew: float) -> Tensor:
         rows = site.choice(f"{name} data", step, len(mean), size)
         columns = site.choice(f"{name} caption", step, CAPTIONS, size)
         ids = torch.from_numpy(tokens[rows, columns].astype(np.int64))
@@ -216,7 +219,7 @@ def train_unet(
         ids[torch.rand(size, generator=g) < 0.1] = empty
         drawn = [torch.randn(size, *mean.shape[1:], generator=g).to(site.device) for _ in range(2)]
         evenly = (torch.arange(size) + torch.rand(size, generator=g)) / size
-        timesteps = (1000 * evenly.sqrt()).long().clamp(max=999).to(site.device)
+        timesteps = (1000 * evenly**skew).long().clamp(max=999).to(site.device)
         clean = mean[rows].float() + deviation[rows].float() * drawn[0]
         noisy = scheduler.add_noise(clean, drawn[1], timesteps)
         with torch.no_grad():
@@ -224,14 +227,23 @@ def train_unet(
         with site.autocast():
             predicted = unet(noisy.contiguous(memory_format=site.layout), timesteps, states).sample
         error = (predicted.float() - drawn[1]).square().mean((1, 2, 3))
-        return (weights[timesteps] * error).mean()
+        return (kept[timesteps] ** -power * error).mean()
 
-    fitted = fit(
-        **site.checkpoint(name, vae, text_encoder),
-        module=unet,
-        loss=loss,
-        steps=steps,
-        learning_rate=1e-3,
-        ema_decay=0.999,
-    )
-    return unet, fitted
+    def phase(which: str, steps: int, first: int, power: float, skew: float) -> Fitted:
+        place = site.checkpoint(name, vae, text_encoder, phase=which)
+        of_step = functools.partial(loss, power=power, skew=skew)
+        return fit(
+            **place,
+            module=unet,
+            loss=lambda step: of_step(first + step),
+            steps=steps,
+            learning_rate=1e-3,
+            ema_decay=0.999,
+        )
+
+    phases = [phase("layout", layout_steps, 0, power=1.0, skew=0.5)]
+    for cycle in range(cycles):
+        first = layout_steps + cycle * cycle_steps
+        phases.append(phase(f"detail-{cycle + 1}", cycle_steps, first, power=0.5, skew=1.0))
+    whole = {key: sum(getattr(one, key) for one in phases) for key in ("steps", "seconds")}
+    return unet, dataclasses.replace(phases[-1], **whole)
