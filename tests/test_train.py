@@ -123,6 +123,8 @@ def test_the_loss_is_zero_for_a_perfect_prediction(prediction_type):
     }[prediction_type]
 
     class Unet(torch.nn.Module):
+        device, dtype = torch.device("cpu"), torch.float32
+
         def forward(self, seen, timesteps, encoder_hidden_states):
             assert torch.allclose(seen, noisy.repeat(2, 1, 1, 1), atol=1e-5)
             return type("Output", (), {"sample": perfect.repeat(2, 1, 1, 1)})
