@@ -6,6 +6,7 @@ import pytest
 
 from helpers import grid
 from helpers.config import FinetuneConfig, InputError, InversionConfig
+from helpers.files import ROOT
 
 TEXT = """
 method: inversion
@@ -73,3 +74,10 @@ def test_batches_are_even_and_bounded():
     found = grid.batches([run(rate / 1000) for rate in range(1, 11)], most=4)
     assert [len(batch) for batch in found] == [3, 3, 4]
     assert [r for batch in found for r in batch] == [run(rate / 1000) for rate in range(1, 11)]
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "notebooks" / "sweeps").glob("*.yaml")), ids=lambda path: path.stem)
+def test_the_committed_sweeps_are_grids(path):
+    runs = grid.load_grid(path)
+    assert len(set(runs)) == len(runs) > 1
+    assert {run.concept for run in runs} <= {folder.name for folder in (ROOT / "data" / "concepts").iterdir()}
