@@ -11,7 +11,7 @@ import hashlib
 import json
 import math
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 
@@ -143,12 +143,9 @@ class ReferenceConfig:
     """Stands in S*'s place; nothing asks for the prompt without S*, the most editable one."""
     seed: int = 0
     """As the seed of the runs it is compared with."""
-    checkpoints: tuple[int, ...] = ()
-    """None: there is nothing that changes."""
-    steps: int = 0
-    """None."""
-    batch_size: int = 1
-    """Of nothing."""
+    checkpoints: ClassVar[tuple[int, ...]] = ()
+    steps: ClassVar[int] = 0
+    batch_size: ClassVar[int] = 1
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -25,10 +25,8 @@ from helpers.sample import Learned, sample
 CHUNK_BATCHES = 8
 ON_SHEET = 8
 """Pictures of each prompt that are kept for a contact sheet."""
-Read = Callable[[Tensor, Sequence[EditPrompt]], pd.DataFrame]
-"""Pictures [N, 3, S, S] uint8 and their prompts to N rows of readings."""
-Mask = Callable[[Tensor], Tensor]
-"""Pictures [N, 3, S, S] uint8 to where the concept is, [N, S, S] bool."""
+Look = Callable[[Tensor, Sequence[EditPrompt]], tuple[pd.DataFrame, Tensor]]
+"""Pictures [N, 3, S, S] uint8 and their prompts to N rows of readings, and to where the concept is, [N, S, S] bool."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,10 +34,8 @@ class Instruments:
     """What looks at pictures."""
 
     scorer: Scorer
-    read: Read | None = None
-    """What the pictures show, in a world whose pictures can be read."""
-    mask: Mask | None = None
-    """Where the concept is in a generated picture; without it foregrounds are not scored."""
+    look: Look | None = None
+    """What the pictures show, in a world whose pictures can be read; without it foregrounds are not scored."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,7 +65,7 @@ def references_of(concept: Concept, instruments: Instruments) -> References:
     whole = {"training": scores.embed_images(instruments.scorer, concept.images)}
     if len(concept.score_images):
         whole["unseen"] = scores.embed_images(instruments.scorer, concept.score_images)
-    if concept.masks is None or instruments.mask is None:
+    if concept.masks is None or instruments.look is None:
         return References(whole=whole, foreground=None, background=None)
     cut = [scores.on_grey(concept.images, masks) for masks in (concept.masks, ~concept.masks)]
     foreground, background = (scores.embed_images(instruments.scorer, images) for images in cut)
@@ -155,8 +151,8 @@ def see(
         f"reconstruction_{name}": scores.reconstruction(vectors, known) for name, known in references.whole.items()
     }
     columns["nearest"], columns["nearest_image"] = scores.nearest_reference(vectors, references.whole["training"])
+    readings, masks = instruments.look(images, asked) if instruments.look else (None, None)
     if references.foreground is not None:
-        masks = instruments.mask(images)
         for name, known, shown in (
             ("foreground", references.foreground, masks),
             ("background", references.background, ~masks),
@@ -164,7 +160,7 @@ def see(
             cut = scores.embed_images(instruments.scorer, scores.on_grey(images, shown))
             columns[f"reconstruction_{name}"] = scores.reconstruction(cut, known)
     table = pd.DataFrame({name: values.numpy() for name, values in columns.items()})
-    return vectors, table if instruments.read is None else pd.concat([table, instruments.read(images, asked)], axis=1)
+    return vectors, pd.concat([table, readings], axis=1)
 
 
 def described(prompts: Sequence[EditPrompt]) -> pd.DataFrame:

@@ -10,11 +10,11 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
 from helpers.config import InputError, InversionConfig
-from helpers.files import ROOT, write_bytes
+from helpers.files import write_bytes
 from helpers.inversion import Inversion
+from helpers.store import RUNS
 
 log = logging.getLogger(__name__)
-RUNS = ROOT / "data" / "runs"
 
 
 def kept_inversion(

@@ -43,22 +43,27 @@ def tokenizer() -> CLIPTokenizer:
     return CLIPTokenizer(vocab=model["vocab"], merges=merges, model_max_length=TEXT_LENGTH)
 
 
-def pipeline(*, prediction_type: str = "epsilon") -> StableDiffusionPipeline:
-    """A frozen Stable Diffusion pipeline that draws noise of IMAGE_SIZE pixels, the same weights at every call."""
-    torch.manual_seed(0)
-    words = tokenizer()
-    text_encoder = CLIPTextModel(
+def make_text_encoder(words: CLIPTokenizer) -> CLIPTextModel:
+    """A text encoder for the tokenizer's vocabulary and length."""
+    return CLIPTextModel(
         CLIPTextConfig(
             vocab_size=len(words),
             hidden_size=WIDTH,
             intermediate_size=2 * WIDTH,
             num_hidden_layers=2,
             num_attention_heads=2,
-            max_position_embeddings=TEXT_LENGTH,
+            max_position_embeddings=words.model_max_length,
             bos_token_id=words.bos_token_id,
             eos_token_id=words.eos_token_id,
         )
     )
+
+
+def pipeline(*, prediction_type: str = "epsilon") -> StableDiffusionPipeline:
+    """A frozen Stable Diffusion pipeline that draws noise of IMAGE_SIZE pixels, the same weights at every call."""
+    torch.manual_seed(0)
+    words = tokenizer()
+    text_encoder = make_text_encoder(words)
     vae = AutoencoderKL(
         down_block_types=("DownEncoderBlock2D",) * 3,
         up_block_types=("UpDecoderBlock2D",) * 3,
@@ -133,18 +138,7 @@ def layout_of_sd15(*, prediction_type: str = "epsilon") -> StableDiffusionPipeli
     whole = pipeline(prediction_type=prediction_type)
     torch.manual_seed(0)
     words = CLIPTokenizer(vocab=whole.tokenizer.get_vocab(), merges=merges_of(whole.tokenizer), model_max_length=77)
-    text_encoder = CLIPTextModel(
-        CLIPTextConfig(
-            vocab_size=len(words),
-            hidden_size=WIDTH,
-            intermediate_size=2 * WIDTH,
-            num_hidden_layers=2,
-            num_attention_heads=2,
-            max_position_embeddings=77,
-            bos_token_id=words.bos_token_id,
-            eos_token_id=words.eos_token_id,
-        )
-    )
+    text_encoder = make_text_encoder(words)
     unet = UNet2DConditionModel(
         sample_size=16,
         down_block_types=(*("CrossAttnDownBlock2D",) * 3, "DownBlock2D"),

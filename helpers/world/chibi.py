@@ -30,17 +30,11 @@ def chibi_instruments(scorer: Scorer, concept: Concept, reader: Path, device: st
     people = {w.from_json(scene).figures[0].character for scene in concept.scenes}
     character = next(iter(people)) if len(people) == 1 else None
 
-    def look(images: Tensor) -> dict[str, np.ndarray]:
-        return read(network, images.permute(0, 2, 3, 1).numpy())
-
-    def described(images: Tensor, prompts: Sequence[EditPrompt]) -> pd.DataFrame:
-        readings = look(images)
-        return pd.concat([table(readings), success(readings, prompts, character)], axis=1)
-
-    def mask(images: Tensor) -> Tensor:
-        readings = look(images)
+    def look(images: Tensor, prompts: Sequence[EditPrompt]) -> tuple[pd.DataFrame, Tensor]:
+        readings = read(network, images.permute(0, 2, 3, 1).numpy())
         slots = np.zeros(len(images), int) if character is None else looks_like(readings, character).argmax(1)
-        return torch.from_numpy(readings["mask"][np.arange(len(images)), slots] > 0.5)
+        mask = torch.from_numpy(readings["mask"][np.arange(len(images)), slots] > 0.5)
+        return pd.concat([table(readings), success(readings, prompts, character)], axis=1), mask
 
-    instruments = Instruments(scorer=scorer, read=described, mask=mask)
+    instruments = Instruments(scorer=scorer, look=look)
     return instruments, tensor_hash(network.state_dict().items())

@@ -43,8 +43,7 @@ A_SHEET = 20
 
 def readings_in_words(readings: Readings) -> list[dict[str, str]]:
     """What the reader says of each picture, by factor, without what it abstains from."""
-    slot_0 = {"hair_style": "hair_style_0", "garment": "garment_0"}
-    read_as = {f: readings[slot_0[f]] if f in slot_0 else read_factor(f, readings) for f in FACTORS}
+    read_as = {factor: read_factor(factor, readings) for factor in FACTORS}
     return [
         {factor: str(values[i]) for factor, values in read_as.items() if values[i] is not None}
         for i in range(len(readings["count"]))

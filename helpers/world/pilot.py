@@ -10,6 +10,7 @@ import argparse
 import dataclasses
 import itertools
 import logging
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
@@ -24,7 +25,7 @@ from helpers.models import CHIBI, load_pipeline
 from helpers.prompts import EditPrompt
 from helpers.results import entry
 from helpers.sample import Learned, sample
-from helpers.stats import jackknife
+from helpers.stats import mean_of_units
 from helpers.world import scene as w
 from helpers.world.captions import BACKGROUND_PHRASES, shown
 from helpers.world.eye import fingerprint
@@ -79,7 +80,7 @@ def pilot(*, steps: int, count: int, device: str = "auto", seed: int = 0) -> dic
     }
     both = {rate: np.array(found["joint"]) for rate, found in shares.items()}
     before, after = max(itertools.combinations(RATES, 2), key=lambda pair: (both[pair[0]] - both[pair[1]]).mean())
-    fall = {"from_rate": before, "to_rate": after, **over_concepts(list(both[before] - both[after]))}
+    fall = {"from_rate": before, "to_rate": after, **over_concepts(both[before] - both[after])}
     return {
         "by_rate": by_rate,
         "largest_fall_of_both": fall,
@@ -91,10 +92,9 @@ def pilot(*, steps: int, count: int, device: str = "auto", seed: int = 0) -> dic
     }
 
 
-def over_concepts(shares: list[float]) -> dict:
+def over_concepts(shares: Sequence[float]) -> dict:
     """Mean share with its interval over concepts, as an entry of a result."""
-    values = np.array(shares)
-    return entry(jackknife(lambda chosen: float(values[chosen].mean()), n=len(values), unit="concepts"))
+    return entry(mean_of_units(np.array(shares), "concepts"))
 
 
 def main() -> None:
