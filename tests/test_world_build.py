@@ -1,6 +1,7 @@
 """Training the chibi world: exact after interruptions, in formats that libraries load themselves."""
 
 import dataclasses
+import json
 import os
 import random
 import signal
@@ -20,7 +21,7 @@ from transformers import CLIPModel
 
 from helpers.config import InputError
 from helpers.files import ROOT, folder_aside, write_json
-from helpers.world.build import PRESETS, exported
+from helpers.world.build import PRESETS, exported, history
 from helpers.world.export import as_reloaded, save_clip, save_pipeline, text_tower
 from helpers.world.fit import fit, learning_rate_at
 from helpers.world.instruments import make_scorer, reader_loss, save_reader, save_scorer
@@ -201,9 +202,9 @@ def test_a_folder_is_replaced_whole_or_not_at_all(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["it"]
 
 
-def world(work: Path, out: Path) -> subprocess.Popen:
+def world(work: Path, out: Path, *more: str) -> subprocess.Popen:
     command = [sys.executable, "-m", "helpers.world.build", "--preset", "tiny", "--device", "cpu", "--unet-b"]
-    return subprocess.Popen([*command, "--work", work, "--out", out], cwd=ROOT, start_new_session=True)
+    return subprocess.Popen([*command, "--work", work, "--out", out, *more], cwd=ROOT, start_new_session=True)
 
 
 def unfinished(work):
@@ -234,3 +235,15 @@ def test_a_world_killed_three_times_ends_with_the_same_weights(tmp_path):
     for file in files:
         expected, found = load_file(tmp_path / "expected" / file), load_file(tmp_path / "out" / file)
         assert all(torch.equal(expected[key], found[key]) for key in expected), file
+
+
+@pytest.mark.slow
+def test_a_unet_goes_on_from_the_exported_one(tmp_path):
+    out, reused = tmp_path / "out", ["--reuse", "vae", "clip", "scorer", "reader", "unet_b"]
+    assert world(tmp_path / "work", out).wait() == 0
+    before = load_file(out / "pipeline" / "unet" / "diffusion_pytorch_model.safetensors")
+    assert world(tmp_path / "work", out, *reused, "--further", "unet").wait() == 0
+    after = load_file(out / "pipeline" / "unet" / "diffusion_pytorch_model.safetensors")
+    assert before.keys() == after.keys() and any(not torch.equal(before[key], after[key]) for key in before)
+    newest, earlier = history(json.loads((out / "training.json").read_text())["stages"]["unet"])
+    assert newest["steps"] == earlier["steps"] == PRESETS["tiny"].unet[0] + 2 * 3

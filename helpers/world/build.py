@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
+from diffusers import UNet2DConditionModel
 from safetensors import safe_open
 from safetensors.torch import load_file
 from torch import nn
@@ -20,13 +21,14 @@ from transformers import CLIPModel
 from helpers.files import ROOT, write_json
 from helpers.models import CHIBI
 from helpers.world.card import write_card
+from helpers.world.clip import train_clip
 from helpers.world.export import as_reloaded, save_clip, save_pipeline, save_unet, text_tower
 from helpers.world.fit import Fitted, write_tensors
 from helpers.world.instruments import READER, make_scorer, save_reader, save_scorer, train_reader, train_scorer
 from helpers.world.networks import make_clip, make_unet, make_vae
 from helpers.world.reader import Reader
 from helpers.world.rendered import render_all
-from helpers.world.stages import Preset, Site, train_clip, train_unet, train_vae
+from helpers.world.stages import Preset, Site, train_unet, train_vae
 from helpers.world.vocabulary import make_tokenizer
 
 log = logging.getLogger(__name__)
@@ -36,7 +38,7 @@ CPU = Preset(
     training=60_000,
     wide=40_000,
     vae=(5000, 16),
-    clip=(1000, 160),
+    clip=(2200, 96),
     scorer=(700, 160),
     reader=(5000, 64),
     unet=(8000, 1, 2000, 48),
@@ -44,6 +46,7 @@ CPU = Preset(
 PRESETS = {
     "cpu": CPU,  # 3 hours on 2 cores
     "long": dataclasses.replace(CPU, unet=(8000, 2, 7000, 48)),  # 100 minutes more for the UNet: what is shipped
+    "further": dataclasses.replace(CPU, unet=(2000, 1, 7000, 48)),  # 80 minutes for --further
     "gpu": Preset(
         training=120_000,
         wide=80_000,
@@ -74,9 +77,14 @@ def build(
     work: Path,
     workers: int,
     reuse: Sequence[str] = (),
+    further: Sequence[str] = (),
     with_unet_b: bool = False,
 ) -> None:
-    """Train every stage that is missing, in order, and export each as soon as it can be."""
+    """Train every stage that is missing, in order, and export each as soon as it can be.
+
+    Stages in `reuse` are taken from `out`. UNets in `further` start from the ones in `out`, whatever they were trained
+    with: what a long training has learned of pictures is kept when, say, the text encoder is a new one.
+    """
     site = Site(preset=PRESETS[preset], folder=work / preset, device=torch.device(device))
     tokenizer, facts = make_tokenizer(), {}
 
@@ -86,6 +94,19 @@ def build(
         else:
             model, facts[name] = finished(site.weights(name, *upstream), name, empty, train)
         return as_reloaded(model.to(site.device))
+
+    def unet_stage(name: str) -> UNet2DConditionModel:
+        start, earlier = exported(out, name, lambda: make_unet(name)) if name in further else (None, None)
+        upstream = [vae, encoder] if start is None else [vae, encoder, start.to(site.device, memory_format=site.layout)]
+        before = sum(facts["steps"] for facts in history(earlier))
+        unet = stage(
+            name,
+            lambda: make_unet(name),
+            lambda: train_unet(site, name, vae, encoder, start=start, before=before),
+            *upstream,
+        )
+        facts[name] |= {"after": earlier} if earlier else {}
+        return unet
 
     def record() -> None:
         write_json(out / "training.json", {"preset": preset, **dataclasses.asdict(site.preset), "stages": facts})
@@ -97,16 +118,14 @@ def build(
     scorer = stage("scorer", make_scorer, lambda: train_scorer(site))
     save_scorer(out / "scorer", scorer)
     encoder = text_tower(clip).to(site.device).requires_grad_(False)
-    unet = stage("unet", lambda: make_unet("unet"), lambda: train_unet(site, "unet", vae, encoder), vae, encoder)
+    unet = unet_stage("unet")
     save_pipeline(out / "pipeline", vae=vae, clip=clip, tokenizer=tokenizer, unet=unet)
     record()
     reader = stage("reader", lambda: Reader(**READER), lambda: train_reader(site, vae), vae)
     save_reader(out / "reader", reader)
     record()
     if with_unet_b:
-        other = stage(
-            "unet_b", lambda: make_unet("unet_b"), lambda: train_unet(site, "unet_b", vae, encoder), vae, encoder
-        )
+        other = unet_stage("unet_b")
         save_unet(out / "unet_b", other)
         record()
 
@@ -124,6 +143,11 @@ def finished(
     model.load_state_dict(load_file(path))
     with safe_open(path, framework="pt") as file:
         return model, json.loads(file.metadata()["fitted"])
+
+
+def history(facts: dict[str, Any] | None) -> list[dict[str, Any]]:
+    """How a stage was trained, and what it went on from, latest first."""
+    return [facts, *history(facts.get("after"))] if facts else []
 
 
 def exported(out: Path, name: str, empty: Callable[[], M]) -> tuple[M, dict[str, Any]]:
@@ -153,6 +177,9 @@ def main() -> None:
     parser.add_argument(
         "--reuse", nargs="*", choices=STAGES, default=[], help="stages taken from --out instead of trained"
     )
+    parser.add_argument(
+        "--further", nargs="*", choices=("unet", "unet_b"), default=[], help="UNets that start from the ones in --out"
+    )
     parser.add_argument("--unet-b", action="store_true", help="also train the second UNet")
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
@@ -163,6 +190,7 @@ def main() -> None:
         work=arguments.work,
         workers=arguments.workers,
         reuse=arguments.reuse,
+        further=arguments.further,
         with_unet_b=arguments.unet_b,
     )
     if arguments.out.resolve() == CHIBI:

@@ -15,12 +15,13 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from helpers.files import folder_aside
+from helpers.world.clip import contrastive
 from helpers.world.export import half
 from helpers.world.fit import Fitted, fit
 from helpers.world.reader import SLOT_NUMBERS, SLOTS, Reader, targets, to_batch
 from helpers.world.rendered import CAPTIONS, load
 from helpers.world.sampling import wide_scene
-from helpers.world.stages import Site, contrastive, seeded, to_input
+from helpers.world.stages import Site, seeded, to_input
 from helpers.world.vocabulary import MAX_LENGTH, make_tokenizer
 
 log = logging.getLogger(__name__)

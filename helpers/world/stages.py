@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 import logging
 from collections.abc import Callable
 from pathlib import Path
@@ -14,12 +13,11 @@ import torch
 from diffusers import AutoencoderKL, UNet2DConditionModel
 from safetensors.torch import load_file
 from torch import Tensor, nn
-from torch.nn import functional as F
-from transformers import CLIPModel, CLIPTextModel
+from transformers import CLIPTextModel
 
 from helpers.config import content_hash, tensor_hash
 from helpers.world.fit import Fitted, fit, write_tensors
-from helpers.world.networks import make_clip, make_scheduler, make_unet, make_vae, normalise_latents
+from helpers.world.networks import make_scheduler, make_unet, make_vae, normalise_latents
 from helpers.world.reader import to_batch
 from helpers.world.rendered import CAPTIONS, drawings_hash, load
 from helpers.world.scene import rng
@@ -27,7 +25,15 @@ from helpers.world.vocabulary import make_tokenizer
 
 log = logging.getLogger(__name__)
 M = TypeVar("M", bound=nn.Module)
-CODE = ("networks.py", "fit.py", "stages.py", "instruments.py", "reader.py")  # what decides on weights
+CODE = (
+    "clip.py",
+    "nearmiss.py",
+    "networks.py",
+    "fit.py",
+    "stages.py",
+    "instruments.py",
+    "reader.py",
+)  # what decides on weights
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -154,45 +160,14 @@ def latents(site: Site, vae: AutoencoderKL) -> tuple[Tensor, Tensor]:
     return found["mean"].to(site.device), found["std"].to(site.device)
 
 
-def train_clip(site: Site) -> tuple[CLIPModel, Fitted]:
-    """The symmetric contrastive loss of CLIP (arXiv 2103.00020, figure 3) on pictures and captions."""
-    steps, size = site.preset.clip
-    clip = seeded(site, "clip", make_clip, make_tokenizer())
-    pictures, tokens = (
-        load(site.data, "training", site.preset.training),
-        load(site.data, "tokens", site.preset.training),
-    )
-
-    def loss(step: int) -> Tensor:
-        rows = site.choice("clip", step, len(pictures), size)
-        columns = site.choice("clip caption", step, CAPTIONS, size)
-        ids = trim(torch.from_numpy(tokens[rows, columns].astype(np.int64)), make_end(tokens))
-        with site.autocast():
-            out = clip(pixel_values=to_input(site, pictures[rows]), input_ids=ids.to(site.device))
-        return contrastive(out.logits_per_text.float())
-
-    fitted = fit(**site.checkpoint("clip"), module=clip, loss=loss, steps=steps, learning_rate=1e-3, weight_decay=0.05)
-    return clip, fitted
-
-
-def make_end(tokens: np.ndarray) -> int:
-    """The end-of-text id: what every caption is padded with."""
-    return int(tokens.max())
-
-
-def trim(ids: Tensor, end: int) -> Tensor:
-    """Cut a batch of token ids after its longest caption; CLIP's causal text tower does not notice."""
-    return ids[:, : int((ids != end).sum(1).max()) + 1]
-
-
-def contrastive(logits: Tensor) -> Tensor:
-    """Mean cross-entropy of texts among pictures and pictures among texts; logits [n, n]."""
-    target = torch.arange(len(logits), device=logits.device)
-    return (F.cross_entropy(logits, target) + F.cross_entropy(logits.T, target)) / 2
-
-
 def train_unet(
-    site: Site, name: str, vae: AutoencoderKL, text_encoder: CLIPTextModel
+    site: Site,
+    name: str,
+    vae: AutoencoderKL,
+    text_encoder: CLIPTextModel,
+    *,
+    start: UNet2DConditionModel | None = None,
+    before: int = 0,
 ) -> tuple[UNet2DConditionModel, Fitted]:
     """Epsilon prediction (DDPM, arXiv 2006.11239, equation 14) on latents; one caption in ten is empty; EMA weights.
 
@@ -201,10 +176,14 @@ def train_unet(
     picture in the input's variance, which makes it that of the velocity (Salimans and Ho, arXiv 2202.00512, section
     4). The detail phase goes on from its averaged weights, all timesteps alike, and weights halfway (in logarithms) to
     epsilon's, in cycles of a new warm-up and decay each (warm restarts, arXiv 1608.03983). Each batch covers the
-    timesteps evenly. The UNet starts as the identity (`start_as_identity`).
+    timesteps evenly. The UNet starts as the identity (`start_as_identity`), or from `start`, which has seen `before`
+    steps of these pictures; then `start` is trained in place.
     """
     layout_steps, cycles, cycle_steps, size = site.preset.unet
-    unet, scheduler = seeded(site, name, make_unet, name), make_scheduler()
+    unet, scheduler = start or seeded(site, name, make_unet, name), make_scheduler()
+    names = ["layout", *(f"detail-{cycle + 1}" for cycle in range(cycles))]
+    upstream = [vae, text_encoder] if start is None else [vae, text_encoder, start]
+    places = [site.checkpoint(name, *upstream, phase=phase) for phase in names]
     kept = scheduler.alphas_cumprod.to(site.device)
     tokens = load(site.data, "tokens", site.preset.training)
     mean, deviation = latents(site, vae)
@@ -229,21 +208,18 @@ def train_unet(
         error = (predicted.float() - drawn[1]).square().mean((1, 2, 3))
         return (kept[timesteps] ** -power * error).mean()
 
-    def phase(which: str, steps: int, first: int, power: float, skew: float) -> Fitted:
-        place = site.checkpoint(name, vae, text_encoder, phase=which)
-        of_step = functools.partial(loss, power=power, skew=skew)
+    def phase(number: int) -> Fitted:
+        first = before + (layout_steps + (number - 1) * cycle_steps if number else 0)
+        power, skew = (0.5, 1.0) if number else (1.0, 0.5)
         return fit(
-            **place,
+            **places[number],
             module=unet,
-            loss=lambda step: of_step(first + step),
-            steps=steps,
+            loss=lambda step: loss(first + step, power, skew),
+            steps=cycle_steps if number else layout_steps,
             learning_rate=1e-3,
             ema_decay=0.999,
         )
 
-    phases = [phase("layout", layout_steps, 0, power=1.0, skew=0.5)]
-    for cycle in range(cycles):
-        first = layout_steps + cycle * cycle_steps
-        phases.append(phase(f"detail-{cycle + 1}", cycle_steps, first, power=0.5, skew=1.0))
+    phases = [phase(number) for number in range(1 + cycles)]
     whole = {key: sum(getattr(one, key) for one in phases) for key in ("steps", "seconds")}
     return unet, dataclasses.replace(phases[-1], **whole)
