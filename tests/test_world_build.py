@@ -21,7 +21,8 @@ from transformers import CLIPModel
 
 from helpers.config import InputError
 from helpers.files import ROOT, folder_aside, write_json
-from helpers.world.build import PRESETS, exported, history
+from helpers.world.build import PRESETS, exported
+from helpers.world.card import history
 from helpers.world.export import as_reloaded, save_clip, save_pipeline, text_tower
 from helpers.world.fit import fit, learning_rate_at
 from helpers.world.instruments import make_scorer, reader_loss, save_reader, save_scorer
@@ -168,7 +169,7 @@ def test_exported_stages_are_taken_back_as_they_are(tmp_path):
 
 def test_a_stage_starts_over_when_what_it_stands_on_changes(tmp_path):
     site = Site(preset=PRESETS["tiny"], folder=tmp_path, device=torch.device("cpu"))
-    longer = dataclasses.replace(site, preset=dataclasses.replace(site.preset, unet=(24, 2, 3, 8)))
+    longer = dataclasses.replace(site, preset=dataclasses.replace(site.preset, unet=(24, 6, 8)))
     torch.manual_seed(0)
     one, other = nn.Linear(2, 2), nn.Linear(2, 2)
     files = [site.weights("unet", one), site.weights("unet", other), longer.weights("unet", one)]
@@ -246,4 +247,4 @@ def test_a_unet_goes_on_from_the_exported_one(tmp_path):
     after = load_file(out / "pipeline" / "unet" / "diffusion_pytorch_model.safetensors")
     assert before.keys() == after.keys() and any(not torch.equal(before[key], after[key]) for key in before)
     newest, earlier = history(json.loads((out / "training.json").read_text())["stages"]["unet"])
-    assert newest["steps"] == earlier["steps"] == PRESETS["tiny"].unet[0] + 2 * 3
+    assert newest["steps"] == earlier["steps"] == sum(PRESETS["tiny"].unet[:2])

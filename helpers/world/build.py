@@ -20,7 +20,7 @@ from transformers import CLIPModel
 
 from helpers.files import ROOT, write_json
 from helpers.models import CHIBI
-from helpers.world.card import write_card
+from helpers.world.card import history, write_card
 from helpers.world.clip import train_clip
 from helpers.world.export import as_reloaded, save_clip, save_pipeline, save_unet, text_tower
 from helpers.world.fit import Fitted, write_tensors
@@ -41,12 +41,11 @@ CPU = Preset(
     clip=(2200, 96),
     scorer=(700, 160),
     reader=(5000, 64),
-    unet=(8000, 1, 2000, 48),
+    unet=(8000, 2000, 48),
 )
 PRESETS = {
     "cpu": CPU,  # 3 hours on 2 cores
-    "long": dataclasses.replace(CPU, unet=(8000, 2, 7000, 48)),  # 100 minutes more for the UNet: what is shipped
-    "further": dataclasses.replace(CPU, unet=(2000, 1, 6000, 48)),  # 70 minutes for --further
+    "further": dataclasses.replace(CPU, unet=(2000, 6000, 48)),  # an hour, for --further: what is shipped
     "gpu": Preset(
         training=120_000,
         wide=80_000,
@@ -54,7 +53,7 @@ PRESETS = {
         clip=(4000, 1024),
         scorer=(4000, 1024),
         reader=(8000, 256),
-        unet=(8000, 1, 16_000, 512),
+        unet=(8000, 16_000, 512),
     ),
     "tiny": Preset(
         training=2000,
@@ -63,7 +62,7 @@ PRESETS = {
         clip=(12, 16),
         scorer=(12, 16),
         reader=(12, 8),
-        unet=(6, 2, 3, 8),
+        unet=(6, 6, 8),
         checkpoint_every=3,
     ),
 }
@@ -143,11 +142,6 @@ def finished(
     model.load_state_dict(load_file(path))
     with safe_open(path, framework="pt") as file:
         return model, json.loads(file.metadata()["fitted"])
-
-
-def history(facts: dict[str, Any] | None) -> list[dict[str, Any]]:
-    """How a stage was trained, and what it went on from, latest first."""
-    return [facts, *history(facts.get("after"))] if facts else []
 
 
 def exported(out: Path, name: str, empty: Callable[[], M]) -> tuple[M, dict[str, Any]]:

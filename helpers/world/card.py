@@ -152,11 +152,21 @@ def model_card(card: dict) -> str:
     ]
     for name, n in flat(card["numbers"]):
         lines.append(f"| {name} | {n['value']:.3f} | {n['low']:.3f} to {n['high']:.3f} | {n['n']} {n['unit']} |")
+    lines += ["", "| trained | steps | minutes | threads | loss |", "|---|---|---|---|---|"]
+    for name, rounds in card["training"]["stages"].items():
+        for number, one in enumerate(reversed(history(rounds)), start=1):
+            time_and_loss = f"{one['seconds'] / 60:.0f} | {one['threads']} | {one['loss']:.3f}"
+            lines.append(f"| {name}{f', round {number}' if number > 1 else ''} | {one['steps']} | {time_and_loss} |")
     lines += ["", "Targets missed:" if any(card["missed"].values()) else "All targets are met."]
     for name, found in card["missed"].items():
         lines += [f"- {name}: {line}" for line in found]
         lines += [f"  Why: {card['reasons'][name]}"] if found and name in card["reasons"] else []
     return "\n".join([*lines, ""])
+
+
+def history(facts: dict[str, Any] | None) -> list[dict[str, Any]]:
+    """How a model was trained, and what it went on from, latest first."""
+    return [facts, *history(facts.get("after"))] if facts else []
 
 
 def flat(numbers: dict, prefix: str = "") -> Iterator[tuple[str, dict]]:

@@ -46,7 +46,7 @@ class Preset:
     clip: tuple[int, int]
     scorer: tuple[int, int]
     reader: tuple[int, int]
-    unet: tuple[int, int, int, int]  # layout steps, detail cycles, steps of a cycle, batch
+    unet: tuple[int, int, int]  # layout steps, detail steps, batch
     seed: int = 0
     checkpoint_every: int = 200  # steps
 
@@ -174,16 +174,15 @@ def train_unet(
     Two phases make a short training go further. Where things are is decided while the picture is nearly all noise, so
     the layout phase draws noisy timesteps more often (in proportion to t) and divides the loss by the share of the
     picture in the input's variance, which makes it that of the velocity (Salimans and Ho, arXiv 2202.00512, section
-    4). The detail phase goes on from its averaged weights, all timesteps alike, and weights halfway (in logarithms) to
-    epsilon's, in cycles of a new warm-up and decay each (warm restarts, arXiv 1608.03983). Each batch covers the
-    timesteps evenly. The UNet starts as the identity (`start_as_identity`), or from `start`, which has seen `before`
-    steps of these pictures; then `start` is trained in place.
+    4). The detail phase goes on from its averaged weights with a new warm-up and decay, all timesteps alike, and
+    weights halfway (in logarithms) to epsilon's. Each batch covers the timesteps evenly. The UNet starts as the
+    identity (`start_as_identity`), or from `start`, which has seen `before` steps of these pictures and is trained in
+    place.
     """
-    layout_steps, cycles, cycle_steps, size = site.preset.unet
+    layout, detail, size = site.preset.unet
     unet, scheduler = start or seeded(site, name, make_unet, name), make_scheduler()
-    names = ["layout", *(f"detail-{cycle + 1}" for cycle in range(cycles))]
     upstream = [vae, text_encoder] if start is None else [vae, text_encoder, start]
-    places = [site.checkpoint(name, *upstream, phase=phase) for phase in names]
+    places = {phase: site.checkpoint(name, *upstream, phase=phase) for phase in ("layout", "detail")}
     kept = scheduler.alphas_cumprod.to(site.device)
     tokens = load(site.data, "tokens", site.preset.training)
     mean, deviation = latents(site, vae)
@@ -208,18 +207,19 @@ def train_unet(
         error = (predicted.float() - drawn[1]).square().mean((1, 2, 3))
         return (kept[timesteps] ** -power * error).mean()
 
-    def phase(number: int) -> Fitted:
-        first = before + (layout_steps + (number - 1) * cycle_steps if number else 0)
-        power, skew = (0.5, 1.0) if number else (1.0, 0.5)
+    def phase(which: str, steps: int, first: int, power: float, skew: float) -> Fitted:
         return fit(
-            **places[number],
+            **places[which],
             module=unet,
             loss=lambda step: loss(first + step, power, skew),
-            steps=cycle_steps if number else layout_steps,
+            steps=steps,
             learning_rate=1e-3,
             ema_decay=0.999,
         )
 
-    phases = [phase(number) for number in range(1 + cycles)]
+    phases = [
+        phase("layout", layout, before, power=1.0, skew=0.5),
+        phase("detail", detail, before + layout, power=0.5, skew=1.0),
+    ]
     whole = {key: sum(getattr(one, key) for one in phases) for key in ("steps", "seconds")}
     return unet, dataclasses.replace(phases[-1], **whole)
