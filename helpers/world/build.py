@@ -8,11 +8,11 @@ import json
 import logging
 import os
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
-from diffusers import UNet2DConditionModel
 from safetensors import safe_open
 from safetensors.torch import load_file
 from torch import nn
@@ -45,7 +45,7 @@ CPU = Preset(
 )
 PRESETS = {
     "cpu": CPU,  # 3 hours on 2 cores
-    "further": dataclasses.replace(CPU, unet=(2000, 6000, 48)),  # an hour, for --further: what is shipped
+    "further": dataclasses.replace(CPU, unet=(2000, 6000, 48)),  # 50 minutes, for --further: what is shipped
     "gpu": Preset(
         training=120_000,
         wide=80_000,
@@ -81,11 +81,12 @@ def build(
 ) -> None:
     """Train every stage that is missing, in order, and export each as soon as it can be.
 
-    Stages in `reuse` are taken from `out`. UNets in `further` start from the ones in `out`, whatever they were trained
-    with: what a long training has learned of pictures is kept when, say, the text encoder is a new one.
+    Stages in `reuse` are taken from `out`. Stages in `further` start from the ones in `out`, whatever those were
+    trained with: what a long training has learned of pictures is kept when, say, the text encoder is a new one.
     """
     site = Site(preset=PRESETS[preset], folder=work / preset, device=torch.device(device))
     tokenizer, facts = make_tokenizer(), {}
+    known = json.loads((out / "training.json").read_text())["stages"] if (out / "training.json").exists() else {}
 
     def stage(name: str, empty: Callable[[], M], train: Callable[[], tuple[M, Fitted]], *upstream: nn.Module) -> M:
         if name in reuse:
@@ -94,21 +95,19 @@ def build(
             model, facts[name] = finished(site.weights(name, *upstream), name, empty, train)
         return as_reloaded(model.to(site.device))
 
-    def unet_stage(name: str) -> UNet2DConditionModel:
-        start, earlier = exported(out, name, lambda: make_unet(name)) if name in further else (None, None)
-        upstream = [vae, encoder] if start is None else [vae, encoder, start.to(site.device, memory_format=site.layout)]
-        before = sum(facts["steps"] for facts in history(earlier))
-        unet = stage(
-            name,
-            lambda: make_unet(name),
-            lambda: train_unet(site, name, vae, encoder, start=start, before=before),
-            *upstream,
-        )
-        facts[name] |= {"after": earlier} if earlier else {}
-        return unet
+    def longer(name: str, empty: Callable[[], M], train: Callable[..., tuple[M, Fitted]], *upstream: nn.Module) -> M:
+        if name not in further:
+            return stage(name, empty, lambda: train(*upstream), *upstream)
+        start, earlier = exported(out, name, empty)
+        start = start.to(site.device, memory_format=site.layout)
+        before = sum(one["steps"] for one in history(earlier))
+        model = stage(name, empty, lambda: train(*upstream, start=start, before=before), *upstream, start)
+        facts[name]["after"] = earlier
+        return model
 
     def record() -> None:
-        write_json(out / "training.json", {"preset": preset, **dataclasses.asdict(site.preset), "stages": facts})
+        about = {"preset": preset, **dataclasses.asdict(site.preset)}
+        write_json(out / "training.json", about | {"stages": {**known, **facts}})  # stages to come are as they were
 
     render_all(folder=site.data, training=site.preset.training, wide=site.preset.wide, workers=workers)
     vae = stage("vae", make_vae, lambda: train_vae(site))
@@ -117,14 +116,14 @@ def build(
     scorer = stage("scorer", make_scorer, lambda: train_scorer(site))
     save_scorer(out / "scorer", scorer)
     encoder = text_tower(clip).to(site.device).requires_grad_(False)
-    unet = unet_stage("unet")
+    unet = longer("unet", lambda: make_unet("unet"), partial(train_unet, site, "unet"), vae, encoder)
     save_pipeline(out / "pipeline", vae=vae, clip=clip, tokenizer=tokenizer, unet=unet)
     record()
-    reader = stage("reader", lambda: Reader(**READER), lambda: train_reader(site, vae), vae)
+    reader = longer("reader", lambda: Reader(**READER), partial(train_reader, site), vae)
     save_reader(out / "reader", reader)
     record()
     if with_unet_b:
-        other = unet_stage("unet_b")
+        other = longer("unet_b", lambda: make_unet("unet_b"), partial(train_unet, site, "unet_b"), vae, encoder)
         save_unet(out / "unet_b", other)
         record()
 
@@ -172,7 +171,7 @@ def main() -> None:
         "--reuse", nargs="*", choices=STAGES, default=[], help="stages taken from --out instead of trained"
     )
     parser.add_argument(
-        "--further", nargs="*", choices=("unet", "unet_b"), default=[], help="UNets that start from the ones in --out"
+        "--further", nargs="*", choices=("unet", "reader", "unet_b"), default=[], help="stages that go on from --out"
     )
     parser.add_argument("--unet-b", action="store_true", help="also train the second UNet")
     arguments = parser.parse_args()

@@ -28,10 +28,16 @@ log = logging.getLogger(__name__)
 READER = {"width": 32}
 
 
-def train_reader(site: Site, vae: AutoencoderKL) -> tuple[Reader, Fitted]:
-    """Learn to read pictures from beyond the generator's world; every second one has been through the VAE."""
+def train_reader(
+    site: Site, vae: AutoencoderKL, *, start: Reader | None = None, before: int = 0
+) -> tuple[Reader, Fitted]:
+    """Learn to read pictures from beyond the generator's world; every second one has been through the VAE.
+
+    It begins untrained, or goes on from `start`, which has seen `before` steps and is trained in place.
+    """
     steps, size = site.preset.reader
-    reader = seeded(site, "reader", lambda: Reader(**READER))
+    place = site.checkpoint("reader", *([vae] if start is None else [vae, start]))
+    reader = start or seeded(site, "reader", lambda: Reader(**READER))
     n = site.preset.wide
     pictures, masks = load(site.data, "wide", n).copy(), load(site.data, "wide_masks", n)
     pictures[: n // 2] = reconstruct(vae, pictures[: n // 2])
@@ -40,16 +46,16 @@ def train_reader(site: Site, vae: AutoencoderKL) -> tuple[Reader, Fitted]:
     log.info("reader: %d pictures, %d of them through the VAE", n, n // 2)
 
     def loss(step: int) -> Tensor:
-        rows = site.choice("reader", step, n, size)
+        rows = site.choice("reader", before + step, n, size)
         batch = to_input(site, pictures[rows])
-        noise = torch.randn(batch.shape, generator=site.generator("reader noise", step)).to(site.device)
+        noise = torch.randn(batch.shape, generator=site.generator("reader noise", before + step)).to(site.device)
         with site.autocast():
             out = reader(batch + 0.03 * noise)
         seen = torch.from_numpy(masks[rows]).to(site.device).float() / 255
         return reader_loss(out, {key: value[rows].to(site.device) for key, value in truth.items()}, seen)
 
     fitted = fit(
-        **site.checkpoint("reader", vae),
+        **place,
         module=reader,
         loss=loss,
         steps=steps,
