@@ -161,6 +161,18 @@ def test_the_gradient_is_that_of_an_added_token(pipeline):
     assert ours["gradient_norm"].item() == pytest.approx(table.grad[-1].norm().item(), rel=1e-4)
 
 
+def test_the_usual_rate_goes_with_the_size_of_words(pipeline):
+    before = inversion.usual_learning_rate(pipeline)
+    table = pipeline.text_encoder.get_input_embeddings().weight
+    assert before == pytest.approx(table.square().mean().sqrt().item() / 3)
+    with torch.no_grad():
+        table.mul_(2)
+        try:
+            assert inversion.usual_learning_rate(pipeline) == pytest.approx(2 * before)
+        finally:
+            table.mul_(0.5)
+
+
 def test_a_word_row_is_the_mean_of_its_words(pipeline):
     table = pipeline.text_encoder.get_input_embeddings().weight
     ids = inversion.tokens.class_word_ids(pipeline.tokenizer, "toy dog")
