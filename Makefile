@@ -40,7 +40,7 @@ lab: setup
 	@$(RUN) helpers.lab
 
 world: setup
-	@$(RUN) helpers.world.build --preset "$$PRESET" $(if $(value UNET_B),--unet-b)
+	@$(RUN) helpers.world.build --preset "$$PRESET" $(if $(filter yes,$(value UNET_B)),--unet-b)
 
 bench: setup
 	@$(RUN) benchmarks.bench

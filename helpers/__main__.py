@@ -16,7 +16,7 @@ Near the Pivot: two commands do everything, on Python 3.11 or newer, make and gi
   make test-slow   the tests that take minutes                                helpers.check --slow
   make lab         JupyterLab on the notebooks                                helpers.lab
                    every run of a grid once, resumable, on many machines    helpers.sweep
-  make world       train the chibi world (PRESET=cpu|long|gpu, UNET_B=yes)    helpers.world.build
+  make world       train the chibi world (PRESET=cpu|gpu, UNET_B=yes)         helpers.world.build
                    then: measure it, draw 200 pictures to check by eye,     helpers.world.card, .eye
                    look for a tradeoff, draw the concepts again             helpers.world.pilot, .newcomers
   make bench       time drawing, sampling, training (DIFFUSERS=<checkout>)    benchmarks.bench

@@ -7,6 +7,7 @@ changed: the stamp that says 'set up' is written last, so an interrupted downloa
 import hashlib
 import logging
 import os
+import shutil
 import subprocess
 import sys
 import venv
@@ -16,6 +17,7 @@ OLDEST = (3, 11)
 ROOT = Path(__file__).resolve().parents[1]
 LOCK = ROOT / "requirements.lock"
 STAMP = "near-the-pivot.stamp"
+OURS = "near-the-pivot.txt"
 
 log = logging.getLogger(__name__)
 
@@ -53,6 +55,8 @@ def check_request(folder: Path, lock: Path) -> None:
     occupied = folder.exists() and (not folder.is_dir() or any(folder.iterdir()))
     if occupied and not (folder / "pyvenv.cfg").is_file():
         raise SetupError(f"{folder} exists and is no Python environment: name another folder with VENV=...")
+    if occupied and not any((folder / mark).is_file() for mark in (OURS, STAMP)):
+        raise SetupError(f"{folder} is an environment that was not made for this: name another folder with VENV=...")
 
 
 def create(folder: Path) -> None:
@@ -64,7 +68,11 @@ def create(folder: Path) -> None:
         if found.stdout.split() == [str(part) for part in sys.version_info[:2]]:
             return
     try:
-        venv.EnvBuilder(clear=True, with_pip=True, symlinks=os.name != "nt").create(folder)
+        if folder.exists():
+            shutil.rmtree(folder)
+        folder.mkdir(parents=True)
+        (folder / OURS).write_text("An environment of Near the Pivot, which may install into it and clear it.\n")
+        venv.EnvBuilder(with_pip=True, symlinks=os.name != "nt").create(folder)
     except (OSError, subprocess.CalledProcessError) as error:
         raise SetupError(
             f"Python could not create an environment in {folder} ({error}): check the free space "
@@ -86,7 +94,7 @@ def install(folder: Path, lock: Path) -> None:
 def make_importable(folder: Path, root: Path) -> None:
     """Put `root` on the environment's path, so that notebooks find helpers from any folder."""
     ask = "import sysconfig; print(sysconfig.get_path('purelib'))"
-    found = subprocess.run([interpreter(folder), "-c", ask], capture_output=True, text=True)
+    found = subprocess.run([interpreter(folder), "-c", ask], capture_output=True, text=True, check=True)
     Path(found.stdout.strip(), "near_the_pivot.pth").write_text(f"{root}\n", encoding="utf-8")
 
 
@@ -117,7 +125,7 @@ def main() -> int:
     folder = Path(os.environ.get("VENV") or ROOT / ".venv").expanduser().absolute()
     try:
         set_up(folder)
-    except (SetupError, OSError) as error:
+    except (SetupError, OSError, subprocess.CalledProcessError) as error:
         log.error("%s", error)
         return 1
     except KeyboardInterrupt:

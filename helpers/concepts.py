@@ -93,8 +93,13 @@ def load_concept(source: str, *, size: int, count: int = 0) -> Concept:
     facts, scenes = _read_json(folder / "concept.json", {}), _read_json(folder / "scenes.json", [])
     paths = _image_paths(folder)
     score_only = _number(folder, facts, "score_only", 0)
-    pool = paths[: _number(folder, facts, "training", len(paths) - score_only)]
-    held = paths[len(paths) - score_only :]
+    training = _number(folder, facts, "training", max(0, len(paths) - score_only))
+    if training + score_only > len(paths):
+        raise InputError(
+            f"{folder / 'concept.json'} wants {training} training images and {score_only} that only score, but the "
+            f"folder has {len(paths)}: none may be both, so correct these numbers or add images."
+        )
+    pool, held = paths[:training], paths[len(paths) - score_only :]
     chosen = pool[: count or _number(folder, facts, "default_training", len(pool))]
     if not 1 <= len(chosen) <= MOST_IMAGES or count > len(pool):
         raise InputError(
@@ -170,7 +175,7 @@ def _open(path: Path) -> Image.Image:
     except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
         limit = Image.MAX_IMAGE_PIXELS // 10**6
         raise InputError(f"{path} has more than {limit} million pixels: scale it down.") from error
-    except (OSError, SyntaxError, ValueError) as error:
+    except Exception as error:  # Pillow's decoders raise nearly anything on damaged files
         reason = str(error).replace(str(path), "the file")
         raise InputError(f"{path} cannot be read as an image ({reason}): replace it or take it away.") from error
 

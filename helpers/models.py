@@ -6,7 +6,7 @@ is an InputError of one sentence, with the library's own error chained behind it
 
 from __future__ import annotations
 
-import logging
+import json
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -23,12 +23,12 @@ from torch import Tensor, nn
 from helpers.config import InputError, content_hash, tensor_hash
 from helpers.files import ROOT
 
-log = logging.getLogger(__name__)
-
 CHIBI = ROOT / "data" / "chibi"
 """Folder of the embedded world's models."""
-HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
+HUB_ID = re.compile(r"\w[\w.-]*/\w[\w.-]*")
 NAMED_CLIP = re.compile(r"(?P<model>[\w.-]+)/(?P<tag>[\w.-]+)")
+TOKENIZER_KWARGS = {"clean", "strip_sep_token", "language"}
+"""What a scorer's configuration may set for its tokenizer."""
 PREDICTIONS = ("epsilon", "v_prediction", "sample")
 
 
@@ -209,8 +209,21 @@ def _clip_from_folder(folder: Path, source: str) -> tuple[nn.Module, Callable]:
     for name in ("open_clip_config.json", "open_clip_model.safetensors"):
         if not (folder / name).is_file():
             raise InputError(f"scorer {source!r} has no {name}: name a folder saved by open_clip in safetensors.")
+    _refuse_code(folder, source)
     name = f"local-dir:{folder}"
     return open_clip.create_model(name), open_clip.get_tokenizer(name)
+
+
+def _refuse_code(folder: Path, source: str) -> None:
+    """Raise InputError if the folder's configuration asks open_clip for more than reading its tokenizer's files: it
+    passes a configuration's tokenizer_kwargs on, and trust_remote_code among them would run the folder's code."""
+    config = json.loads((folder / "open_clip_config.json").read_text(encoding="utf-8"))
+    asked = config.get("model_cfg", {}).get("text_cfg", {}).get("tokenizer_kwargs") or {}
+    if refused := sorted(set(asked) - TOKENIZER_KWARGS):
+        raise InputError(
+            f"scorer {source!r} sets {', '.join(refused)} for its tokenizer, which could run code of its author: "
+            f"take tokenizer_kwargs out of its open_clip_config.json, or name another scorer."
+        )
 
 
 def _clip_from_name(name: str, tag: str, source: str) -> tuple[nn.Module, Callable]:

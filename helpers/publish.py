@@ -114,6 +114,8 @@ def _input(name: str, value: str) -> str:
         raise InputError(f"Parameter {name} cannot be {value!r}: {getattr(error, 'strerror', error)}.") from None
     if name == "concept":
         raise InputError(_no_concept(value))
+    if location.startswith((".", "/", "~")):
+        raise InputError(f"Parameter {name} is {value!r}, and there is nothing of that name: correct the path.")
     return value
 
 

@@ -2,7 +2,6 @@
 
 import functools
 import html
-import logging
 import os
 import re
 from dataclasses import dataclass
@@ -23,8 +22,6 @@ from helpers import files
 TEMPLATES = Path(__file__).parent / "templates"
 POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
 """A page may show its own pictures and nothing else: no script, no network, whatever is in it."""
-
-log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)

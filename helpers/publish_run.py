@@ -93,10 +93,10 @@ def publish(job: Job) -> str:
             seconds = execute(job, executed)
             check_results(executed.with_suffix(".json"))
             finish(job, executed, seconds=seconds)
+            move_in_place(job, Path(folder))
         except Exception as error:  # whatever a notebook raises, the others are still worth having
             failed = keep_failed(job, executed)
             return f"{job.stem} failed: {explain(error)} The notebook with its error is {failed}."
-        move_in_place(job, Path(folder))
     log.info("  %3.0f s  done", seconds)
     return ""
 
@@ -174,7 +174,8 @@ def without_paths(text: str, values: dict[str, Any]) -> str:
             for raw in (False, True):
                 for long, short in pairs:
                     found, instead = (json.dumps(t, ensure_ascii=raw)[1:-1] for t in (long + short, short))
-                    text = text.replace(found, instead)
+                    pattern = r"(?<![A-Za-z0-9+/])" + re.escape(found)  # not within a picture's base64
+                    text = re.sub(pattern, lambda _, name=instead: name, text)
     return text
 
 

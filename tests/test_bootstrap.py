@@ -64,6 +64,14 @@ def test_refuses_a_folder_that_holds_something_else(tmp_path, lock, installs):
     assert (tmp_path / "photos" / "cat.png").exists() and not installs
 
 
+def test_refuses_the_environment_of_another_project(tmp_path, lock, installs):
+    (tmp_path / "theirs").mkdir()
+    (tmp_path / "theirs" / "pyvenv.cfg").write_text("home = /usr/bin\n")
+    with pytest.raises(bootstrap.SetupError, match="not made for this"):
+        bootstrap.set_up(tmp_path / "theirs", lock=lock, root=tmp_path)
+    assert [path.name for path in (tmp_path / "theirs").iterdir()] == ["pyvenv.cfg"] and not installs
+
+
 def test_an_old_python_is_told_so(tmp_path, lock, monkeypatch):
     monkeypatch.setattr(bootstrap.sys, "version_info", (3, 9, 2))
     with pytest.raises(bootstrap.SetupError, match=r"This is Python 3.9, .* needs 3.11"):

@@ -68,12 +68,16 @@ def test_the_card_has_every_number(name):
 
 
 def test_every_missed_target_has_its_reason():
+    changed = ["git", "-C", str(ROOT), "diff", "--quiet", "HEAD", "--", "data/chibi/training.json"]
+    if subprocess.run(changed, capture_output=True).returncode:
+        pytest.skip("these models are not the committed ones: nobody knows yet why they miss what they miss")
     about = json.loads((CHIBI / "card.json").read_text())
     assert {name for name, lines in about["missed"].items() if lines} <= set(about["reasons"])
 
 
 def test_the_card_was_measured_on_these_weights():
     about = json.loads((CHIBI / "card.json").read_text())
+    assert about["models"] == card.models_hash()
     assert about["bytes"] == card.sizes()
     assert about["training"] == json.loads((CHIBI / "training.json").read_text())
     assert (ROOT / "data" / "chibi" / "README.md").read_text() == card.model_card(about)

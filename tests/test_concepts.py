@@ -24,6 +24,15 @@ def load(folder, **options):
     return concepts.load_concept(str(folder), **{"size": 16, **options})
 
 
+def test_no_picture_both_trains_and_scores(tmp_path):
+    for i in range(4):
+        save(tmp_path / f"{i}.png")
+    for facts in ({"training": 3, "score_only": 2}, {"score_only": 5}):
+        (tmp_path / "concept.json").write_text(json.dumps(facts))
+        with pytest.raises(InputError, match="none may be both"):
+            load(tmp_path)
+
+
 def test_every_kind_of_picture_is_read(tmp_path, caplog):
     save(tmp_path / "a.png", mode="RGBA", colour=(255, 0, 0, 0))
     save(tmp_path / "b.jpg", mode="L", colour=90)

@@ -89,6 +89,15 @@ def test_scorer_loads_from_a_folder(scorer_folder):
     assert plain.tokenizer(["a photo of a toy"]).shape == (1, tiny.TEXT_LENGTH)
 
 
+def test_a_scorer_that_could_run_code_is_refused(scorer_folder, tmp_path):
+    folder = shutil.copytree(scorer_folder, tmp_path / "doctored")
+    config = json.loads((folder / "open_clip_config.json").read_text())
+    config["model_cfg"]["text_cfg"]["tokenizer_kwargs"] = {"trust_remote_code": True}
+    (folder / "open_clip_config.json").write_text(json.dumps(config))
+    with pytest.raises(InputError, match="trust_remote_code"):
+        models.load_scorer(str(folder), device="cpu")
+
+
 def test_openai_weights_get_their_activation(monkeypatch, tmp_path):
     asked = {}
 

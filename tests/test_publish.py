@@ -181,6 +181,7 @@ def test_the_answer_stands_under_the_title(published):
         (["-p", "concept", " "], "Parameter concept cannot be ' '"),
         (["--concept", "no/such"], "There is no concept or folder 'no/such'"),
         (["--concept", "x" * 5000], "File name too long"),
+        (["--scorer", "../no-such-scorer"], "there is nothing of that name"),
         (["02_missing"], "name one of 00_good, 01_bad"),
     ],
 )
@@ -211,6 +212,11 @@ def test_a_notebook_without_the_common_parameters_is_refused(house, tmp_path):
     nbformat.write(new_notebook(cells=[code("seed: int = 0  # of it", "parameters")]), tmp_path / "09_new.ipynb")
     with pytest.raises(publish.InputError, match=r"09_new.ipynb lacks the parameters profile, .*out"):
         publish.plan([tmp_path / "09_new.ipynb"], {})
+
+
+def test_pictures_are_left_alone_where_paths_are_taken_out():
+    text = json.dumps({"image/png": "iVBORw0KGgo/mugAAA==", "concept": "/mug"})
+    assert json.loads(without_paths(text, {"concept": "/mug"})) == json.loads(text) | {"concept": "mug"}
 
 
 def test_only_full_writes_the_index_of_all(tmp_path):

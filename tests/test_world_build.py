@@ -15,12 +15,13 @@ import open_clip
 import pytest
 import torch
 from diffusers import StableDiffusionPipeline
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from torch import nn
 from transformers import CLIPModel
 
 from helpers.config import InputError
 from helpers.files import ROOT, folder_aside, write_json
+from helpers.world import build
 from helpers.world.build import PRESETS, exported
 from helpers.world.card import history
 from helpers.world.export import as_reloaded, save_clip, save_pipeline, text_tower
@@ -236,6 +237,36 @@ def test_a_world_killed_three_times_ends_with_the_same_weights(tmp_path):
     for file in files:
         expected, found = load_file(tmp_path / "expected" / file), load_file(tmp_path / "out" / file)
         assert all(torch.equal(expected[key], found[key]) for key in expected), file
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        ("--reuse unet --further unet", "name each once"),
+        ("--further unet_b", "only with --unet-b"),
+        ("--unet-b --reuse unet_b --out {tmp}", "no weights of unet_b"),
+        ("--preset tiny", "name another --out"),
+    ],
+)
+def test_commands_that_cannot_be_done_are_refused(words, sentence, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["build", *words.format(tmp=tmp_path).split()])
+    with pytest.raises(SystemExit):
+        build.main()
+    assert sentence in capsys.readouterr().err
+
+
+def test_a_round_started_again_goes_on_from_the_same_weights(tmp_path):
+    torch.manual_seed(0)
+    kept, out, first = tmp_path / "further-unet.safetensors", tmp_path / "out", as_reloaded(make_unet("unet"))
+    unet = out / "pipeline" / "unet"
+    unet.mkdir(parents=True)
+    save_file({key: value.half() for key, value in first.state_dict().items()}, unet / "model.safetensors")
+    write_json(out / "training.json", {"stages": {"unet": {"steps": 1}}})
+    build.begun(kept, out, "unet", lambda: make_unet("unet"))
+    (unet / "model.safetensors").unlink()  # as if the round had exported another one
+    again, facts = build.begun(kept, out, "unet", lambda: make_unet("unet"))
+    assert facts == {"steps": 1}
+    assert all(torch.equal(value, again.state_dict()[key]) for key, value in first.state_dict().items())
 
 
 @pytest.mark.slow

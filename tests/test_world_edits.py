@@ -6,8 +6,12 @@ import numpy as np
 import pytest
 
 from helpers import prompts
+from helpers.concepts import load_concept
+from helpers.config import InputError
+from helpers.models import CHIBI, load_scorer
 from helpers.world import edits, readings
 from helpers.world import scene as w
+from helpers.world.chibi import chibi_instruments
 from helpers.world.newcomers import newcomer
 from helpers.world.population import PAIRS, held_out_pairs, named_characters
 from tests.test_world_measures import perfect
@@ -62,6 +66,33 @@ def test_a_companion_stands_beside_the_concept(scene):
     assert found["edit"].tolist() == [True, True, False]
     assert found["identity"].tolist() == [True, False, True]
     assert found["joint"].tolist() == [True, False, False]
+
+
+def test_of_two_figures_the_concept_must_do_what_was_asked(scene):
+    def figure(character, pose, x):
+        return w.Figure(character=character, pose=w.POSES[pose], x=x, lift=0, scale=1)
+
+    concept, stranger = newcomer(0).character, newcomer(1).character
+    pairs = [
+        (figure(stranger, "waving", 16), figure(concept, "standing", 48)),
+        (figure(stranger, "standing", 16), figure(concept, "waving", 48)),
+        (figure(stranger, "standing", 16), figure(concept, "standing", 48)),
+    ]
+    scenes = [dataclasses.replace(scene, figures=pair) for pair in pairs]
+    found = readings.success(perfect(scenes), [asks(pose="waving", background="moon")] * 3, concept)
+    assert found["identity"].all()
+    assert found["edit"].tolist() == [True, True, False] and found["joint"].tolist() == [False, True, False]
+
+
+def test_a_pair_has_no_identity_that_all_pictures_share():
+    pair = load_concept("alba-and-brio", size=w.SIZE)
+    scorer = load_scorer("chibi", device="cpu")
+    instruments, _ = chibi_instruments(scorer, pair, CHIBI / "reader", "cpu")
+    rows, _ = instruments.look(pair.images[:2], [asks(background="moon")] * 2)
+    assert rows["identity"].isna().all() and rows["edit"].notna().all()
+    wrong = dataclasses.replace(pair, scenes=[{"figures": [{}]}])
+    with pytest.raises(InputError, match="take it away"):
+        chibi_instruments(scorer, wrong, CHIBI / "reader", "cpu")
 
 
 def test_shapes_stand_for_colours_where_a_style_has_none(scene):

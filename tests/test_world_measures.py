@@ -90,16 +90,17 @@ def test_names_are_followed_name_by_name(monkeypatch):
     people = [named_characters()[name] for name in NAMES for _ in range(2)]
     said = {
         f"{key}_0": np.array([getattr(c, key) for c in people], float)
-        for key in ("hair_colour", "eye_left", "eye_right")
+        for key in ("hair_colour", "garment_colour", "eye_left", "eye_right")
     }
     said |= {
         f"{key}_0": np.array([getattr(c, key) for c in people], object) for key in ("hair_style", "garment", "emblem")
     }
     said["garment_0"][:2] = None  # the first name's two pictures
+    said["garment_colour_0"][2:4] += 60  # the second's
     monkeypatch.setattr(measures, "read", lambda reader, pictures: said)
     numbers = measures.names_follow(lambda prompts, guidance: np.zeros(len(prompts)), None, per_name=2, guidance=4)
     assert numbers["hair"].value == numbers["eyes"].value == numbers["emblem"].value == 1
-    assert numbers["garment"].value == pytest.approx(1 - 1 / len(NAMES)) and numbers["garment"].n == len(NAMES)
+    assert numbers["garment"].value == pytest.approx(1 - 2 / len(NAMES)) and numbers["garment"].n == len(NAMES)
     assert numbers["emblem"].n < len(NAMES), "emblems only of names that have one"
 
 

@@ -33,6 +33,7 @@ from helpers.world.vocabulary import make_tokenizer
 
 log = logging.getLogger(__name__)
 M = TypeVar("M", bound=nn.Module)
+BEGUN = "further-"  # begins the names of files that further rounds start from
 STAGES = ("vae", "clip", "scorer", "unet", "reader", "unet_b")
 CPU = Preset(
     training=60_000,
@@ -79,53 +80,66 @@ def build(
     further: Sequence[str] = (),
     with_unet_b: bool = False,
 ) -> None:
-    """Train every stage that is missing, in order, and export each as soon as it can be.
+    """Train every stage that is missing, in order; put all of them into `out` when the last one is trained.
 
     Stages in `reuse` are taken from `out`. Stages in `further` start from the ones in `out`, whatever those were
     trained with: what a long training has learned of pictures is kept when, say, the text encoder is a new one.
     """
     site = Site(preset=PRESETS[preset], folder=work / preset, device=torch.device(device))
+    torch.set_num_threads(site.preset.threads)
     tokenizer, facts = make_tokenizer(), {}
-    known = json.loads((out / "training.json").read_text())["stages"] if (out / "training.json").exists() else {}
+    known = stages_of(out) if (out / "training.json").exists() else {}
 
     def stage(name: str, empty: Callable[[], M], train: Callable[[], tuple[M, Fitted]], *upstream: nn.Module) -> M:
         if name in reuse:
             model, facts[name] = exported(out, name, empty)
         else:
-            model, facts[name] = finished(site.weights(name, *upstream), name, empty, train)
+            model, fitted = finished(site.weights(name, *upstream), name, empty, train)
+            facts[name] = fitted | {"preset": preset, "settings": site.settings(name), "seed": site.preset.seed}
         return as_reloaded(model.to(site.device))
 
     def longer(name: str, empty: Callable[[], M], train: Callable[..., tuple[M, Fitted]], *upstream: nn.Module) -> M:
         if name not in further:
             return stage(name, empty, lambda: train(*upstream), *upstream)
-        start, earlier = exported(out, name, empty)
+        start, earlier = begun(site.folder / f"{BEGUN}{name}.safetensors", out, name, empty)
         start = start.to(site.device, memory_format=site.layout)
         before = sum(one["steps"] for one in history(earlier))
         model = stage(name, empty, lambda: train(*upstream, start=start, before=before), *upstream, start)
         facts[name]["after"] = earlier
         return model
 
-    def record() -> None:
-        about = {"preset": preset, **dataclasses.asdict(site.preset)}
-        write_json(out / "training.json", about | {"stages": {**known, **facts}})  # stages to come are as they were
-
     render_all(folder=site.data, training=site.preset.training, wide=site.preset.wide, workers=workers)
     vae = stage("vae", make_vae, lambda: train_vae(site))
     clip = stage("clip", lambda: make_clip(tokenizer), lambda: train_clip(site))
-    save_clip(out / "clip", clip, tokenizer)
     scorer = stage("scorer", make_scorer, lambda: train_scorer(site))
-    save_scorer(out / "scorer", scorer)
     encoder = text_tower(clip).to(site.device).requires_grad_(False)
     unet = longer("unet", lambda: make_unet("unet"), partial(train_unet, site, "unet"), vae, encoder)
-    save_pipeline(out / "pipeline", vae=vae, clip=clip, tokenizer=tokenizer, unet=unet)
-    record()
     reader = longer("reader", lambda: Reader(**READER), partial(train_reader, site), vae)
-    save_reader(out / "reader", reader)
-    record()
     if with_unet_b:
         other = longer("unet_b", lambda: make_unet("unet_b"), partial(train_unet, site, "unet_b"), vae, encoder)
         save_unet(out / "unet_b", other)
-        record()
+    save_clip(out / "clip", clip, tokenizer)
+    save_scorer(out / "scorer", scorer)
+    save_pipeline(out / "pipeline", vae=vae, clip=clip, tokenizer=tokenizer, unet=unet)
+    save_reader(out / "reader", reader)
+    write_json(out / "training.json", {"stages": {**known, **facts}})  # a unet_b that was not asked for stays as it was
+
+
+def begun(path: Path, out: Path, name: str, empty: Callable[[], M]) -> tuple[M, dict[str, Any]]:
+    """The model a further round starts from and how that was trained, kept at `path` until the round is over: a build
+    that is started again goes on from the same one, also when `out` holds the new one already."""
+    if not path.exists():
+        model, facts = exported(out, name, empty)
+        write_tensors(path, model.state_dict(), {"fitted": json.dumps(facts)})
+    return kept(path, empty)
+
+
+def kept(path: Path, empty: Callable[[], M]) -> tuple[M, dict[str, Any]]:
+    """A model and how it was trained, as written with its facts."""
+    model = empty()
+    model.load_state_dict(load_file(path))
+    with safe_open(path, framework="pt") as file:
+        return model, json.loads(file.metadata()["fitted"])
 
 
 def finished(
@@ -137,10 +151,17 @@ def finished(
         write_tensors(path, model.state_dict(), {"fitted": json.dumps(dataclasses.asdict(fitted))})
         return model, dataclasses.asdict(fitted)
     log.info("%s: already trained, read from %s", name, path)
-    model = empty()
-    model.load_state_dict(load_file(path))
-    with safe_open(path, framework="pt") as file:
-        return model, json.loads(file.metadata()["fitted"])
+    return kept(path, empty)
+
+
+def stages_of(out: Path) -> dict[str, Any]:
+    """How the models in `out` were trained, by stage."""
+    return json.loads((out / "training.json").read_text(encoding="utf-8"))["stages"]
+
+
+def folder_of(out: Path, name: str) -> Path:
+    """Where a stage's model is exported to."""
+    return out / {"vae": "pipeline/vae", "unet": "pipeline/unet"}.get(name, name)
 
 
 def exported(out: Path, name: str, empty: Callable[[], M]) -> tuple[M, dict[str, Any]]:
@@ -148,15 +169,14 @@ def exported(out: Path, name: str, empty: Callable[[], M]) -> tuple[M, dict[str,
 
     Later stages are trained on weights as they are on disk, so this is the same world, not another one.
     """
-    folder = out / {"vae": "pipeline/vae", "unet": "pipeline/unet"}.get(name, name)
+    folder = folder_of(out, name)
     model = empty()
     if name == "clip":  # transformers renames weights when it saves; let it undo that
         model.load_state_dict(CLIPModel.from_pretrained(folder).state_dict())
     else:
-        (file,) = folder.glob("*.safetensors")
-        model.load_state_dict(load_file(file))
+        model.load_state_dict(load_file(next(folder.glob("*.safetensors"))))
     log.info("%s: taken from %s", name, folder)
-    return model, json.loads((out / "training.json").read_text())["stages"][name]
+    return model, stages_of(out)[name]
 
 
 def main() -> None:
@@ -175,6 +195,8 @@ def main() -> None:
     )
     parser.add_argument("--unet-b", action="store_true", help="also train the second UNet")
     arguments = parser.parse_args()
+    if wrong := refused(arguments):
+        parser.error(wrong)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     build(
         preset=arguments.preset,
@@ -190,6 +212,22 @@ def main() -> None:
         write_card(device=arguments.device)
     else:
         log.info("no card: it is measured on data/chibi only")
+    for path in (arguments.work / arguments.preset).glob(f"{BEGUN}*"):
+        path.unlink()
+
+
+def refused(arguments: argparse.Namespace) -> str:
+    """What is wrong with a command line, in a sentence; nothing if it can be done."""
+    taken = [*arguments.reuse, *arguments.further]
+    if both := set(arguments.reuse) & set(arguments.further):
+        return f"{', '.join(sorted(both))} cannot be reused and trained further: name each once."
+    if "unet_b" in taken and not arguments.unet_b:
+        return "unet_b is built only with --unet-b: add it."
+    if absent := [name for name in taken if not any(folder_of(arguments.out, name).glob("*.safetensors"))]:
+        return f"{arguments.out} has no weights of {', '.join(absent)}: name another --out, or train them."
+    if arguments.preset == "tiny" and arguments.out.resolve() == CHIBI:
+        return "preset tiny is for tests and would replace the shipped models: name another --out."
+    return ""
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
 """The caption grammar: what people would write under a picture of the chibi world.
 
-A caption leaves out most of what the picture shows, so that what is not said is random; it drops
-articles half of the time; each value it names is wrong one time in ten, as in captions from the web.
-All words of the Textual Inversion templates and edit prompts occur.
+A caption leaves out most of what the picture shows, so that what is not said is random; it drops articles half of the
+time; a value it names is wrong one time in ten, as in captions from the web (names and art styles less often, where
+named characters are more often). All words of the Textual Inversion templates and edit prompts occur.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from helpers.world.population import choose, name_weights
 from helpers.world.scene import Figure, Scene
 
 WRONG = 0.1  # share of named values that are wrong
+WRONG_ABOUT_NAMED = 0.4  # of the backgrounds said of named characters, who are mostly seen in their usual one
 BARE = 0.08  # share of captions that name a character and nothing else, whatever the picture shows
 CLASS_WORDS = {"character": 0.46, "girl": 0.2, "boy": 0.14, "person": 0.1, "figure": 0.06, "kid": 0.04}
 BACKGROUND_PHRASES = {
@@ -31,9 +32,7 @@ BACKGROUND_PHRASES = {
     "underwater": ("underwater",),
     "desert": ("in the desert",),
 }
-BARE_BACKGROUNDS = {
-    name: phrases[0].split(" ", 1)[-1].replace("a ", "the ") for name, phrases in BACKGROUND_PHRASES.items()
-}
+BARE_BACKGROUNDS = {k: phrases[0].split(" ", 1)[-1].replace("a ", "the ") for k, phrases in BACKGROUND_PHRASES.items()}
 PLACE_PHRASES = {"left": "on the left", "centre": "in the centre", "right": "on the right"}
 STYLE_OPENINGS = {
     "illustration": {"an anime illustration of": 0.62, "an illustration of": 0.2, "anime art of": 0.18},
@@ -171,7 +170,8 @@ def surroundings(scene: Scene, g: np.random.Generator) -> list[str]:
         if len(scene.figures) == 1 and g.random() < 0.5:
             said.append(PLACE_PHRASES[truly(w.place_of(scene.figures[0].x), w.PLACES, g)])
     if g.random() < 0.65:
-        said.append(BACKGROUND_PHRASES[truly(scene.background, w.BACKGROUNDS, g)][0])
+        wrong = WRONG_ABOUT_NAMED if scene.figures and scene.figures[0].character.name else WRONG
+        said.append(BACKGROUND_PHRASES[truly(scene.background, w.BACKGROUNDS, g, wrong)][0])
     thing = scene.object if scene.object != "none" or g.random() > 0.04 else str(g.choice(list(shown("object"))))
     if thing != "none" and g.random() < 0.8:
         said.append(f"next to a {truly(thing, shown('object'), g)}")

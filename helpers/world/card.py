@@ -10,8 +10,9 @@ from typing import Any
 
 import numpy as np
 from diffusers import StableDiffusionPipeline, UNet2DConditionModel
+from safetensors.torch import load_file
 
-from helpers.config import content_hash
+from helpers.config import content_hash, tensor_hash
 from helpers.files import write_json, write_text
 from helpers.models import CHIBI, load_pipeline, load_scorer
 from helpers.results import entry
@@ -116,7 +117,7 @@ def parts_of(number: Interval | dict[str, Interval]) -> dict[str, Interval]:
 def missed(numbers: dict[str, Any]) -> dict[str, list[str]]:
     """The bounds that measured values miss, in words, by the name of the number; intervals are not asked."""
     misses: dict[str, list[str]] = {}
-    for name in TARGETS.keys() & numbers.keys():
+    for name in (name for name in TARGETS if name in numbers):
         misses[name] = []
         for key, (bound, at_most) in bounds(name).items():
             value = parts_of(numbers[name])[key].value
@@ -160,7 +161,7 @@ def model_card(card: dict) -> str:
     lines += ["", "Targets missed:" if any(card["missed"].values()) else "All targets are met."]
     for name, found in card["missed"].items():
         lines += [f"- {name}: {line}" for line in found]
-        lines += [f"  Why: {card['reasons'][name]}"] if found and name in card["reasons"] else []
+        lines += [f"  Why: {card['reasons'].get(name, 'nobody has written it yet.')}"] if found else []
     return "\n".join([*lines, ""])
 
 
@@ -180,13 +181,20 @@ def flat(numbers: dict, prefix: str = "") -> Iterator[tuple[str, dict]]:
 
 def sizes() -> dict[str, int]:
     """Bytes of every weights file below data/chibi."""
-    return {str(path.relative_to(CHIBI)): path.stat().st_size for path in sorted(CHIBI.rglob("*.safetensors"))}
+    return {path.relative_to(CHIBI).as_posix(): path.stat().st_size for path in sorted(CHIBI.rglob("*.safetensors"))}
+
+
+def models_hash() -> str:
+    """Hash of the weights that the card is about, all as loaded."""
+    pipeline, reader, scorer = load_pipeline("chibi"), load_reader(CHIBI / "reader"), load_scorer("chibi")
+    other = [tensor_hash(load_file(path).items()) for path in sorted(CHIBI.glob("unet_b/*.safetensors"))]
+    return content_hash(fingerprint(pipeline, reader), scorer.fingerprint, *other)
 
 
 def load_reasons(about: dict) -> dict[str, str]:
     """Why targets are missed, by the name of the number: what somebody wrote into reasons.json about this training."""
     path = CHIBI / "reasons.json"
-    written = json.loads(path.read_text()) if path.exists() else {}
+    written = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
     return written["reasons"] if written.get("training") == content_hash(about) else {}
 
 
@@ -207,12 +215,13 @@ def write_card(*, device: str = "auto", scale: float = 1.0) -> None:
 
     measured = measure(device=device, scale=scale)
     numbers = entry(measured)
-    about = json.loads((CHIBI / "training.json").read_text())
+    about = json.loads((CHIBI / "training.json").read_text(encoding="utf-8"))
     card = {
         "numbers": numbers,
         "missed": missed(measured),
         "reasons": load_reasons(about),
         "training": about,
+        "models": models_hash(),
         "bytes": sizes(),
         "guidance": GUIDANCE,
         "solver_steps": 20,

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from helpers.concepts import Concept
-from helpers.config import tensor_hash
+from helpers.config import InputError, tensor_hash
 from helpers.evaluation import Instruments
 from helpers.models import Scorer
 from helpers.prompts import EditPrompt
@@ -27,7 +27,13 @@ def chibi_instruments(scorer: Scorer, concept: Concept, reader: Path, device: st
     of a style, has no identity that all pictures share: only edits are read of it.
     """
     network = load_reader(reader, device)
-    people = {w.from_json(scene).figures[0].character for scene in concept.scenes}
+    try:
+        people = {figure.character for scene in concept.scenes for figure in w.from_json(scene).figures}
+    except (KeyError, TypeError, AttributeError) as error:
+        raise InputError(
+            f"scenes.json of concept {concept.name!r} does not say what its pictures show ({error!r}): "
+            "take it away, or draw the concept again with helpers.world.newcomers."
+        ) from error
     character = next(iter(people)) if len(people) == 1 else None
 
     def look(images: Tensor, prompts: Sequence[EditPrompt]) -> tuple[pd.DataFrame, Tensor]:

@@ -75,7 +75,7 @@ def save_unet(folder: Path, unet: UNet2DConditionModel) -> None:
 
 def load_as_float32(config: Path) -> None:
     """transformers loads float16 files as Half unless their config says otherwise; diffusers makes float32."""
-    data = json.loads(config.read_text())
+    data = json.loads(config.read_text(encoding="utf-8"))
     data["dtype"] = "float32"
     for part in ("text_config", "vision_config"):
         if part in data:

@@ -67,7 +67,7 @@ def fingerprint(pipeline: StableDiffusionPipeline, reader: Reader) -> str:
 def load_checked(models: str) -> dict[str, Any] | None:
     """The checked pictures, or None if nobody has looked at what these models (their `fingerprint`) drew and read."""
     path = CHIBI / "checked.json"
-    checked = json.loads(path.read_text()) if path.exists() else {}
+    checked = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
     return checked if checked.get("models") == models and checked.get("checked_by") else None
 
 

@@ -243,9 +243,8 @@ def _headwear(pen: Pen, accessory: str) -> None:
         for side in (-1, 1):
             pen.ellipse(side * 12.2, 29.5, 2.6, 4.4, (60, 64, 84))
             pen.ellipse(side * 12.6, 29.5, 1.3, 2.6, (110, 220, 230), outline=None)
-        pen.stroke(
-            [(12 * math.cos(a), 31 + 12 * math.sin(a)) for a in np.linspace(0.1, math.pi - 0.1, 12)], (60, 64, 84), 1.6
-        )
+        band = [(12 * math.cos(a), 31 + 12 * math.sin(a)) for a in np.linspace(0.1, math.pi - 0.1, 12)]
+        pen.stroke(band, (60, 64, 84), 1.6)
     elif accessory == "crown":
         pen.polygon([(-7, 39.5), (7, 39.5), (8, 47), (3.6, 43), (0, 48), (-3.6, 43), (-8, 47)], (250, 204, 60))
         pen.ellipse(0, 41.6, 1.4, 1.4, (220, 50, 80), outline=None)

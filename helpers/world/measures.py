@@ -101,13 +101,13 @@ def psnr(pictures: np.ndarray, others: np.ndarray) -> Interval:
 
 def follow_prompts(per_value: int) -> dict[str, list[tuple[str, str]]]:
     """For each factor the prompts and the value each asks for."""
-    opening = "an anime illustration of a character"
+    opening, garments = "an anime illustration of a character", list(w.GARMENTS)
     asked = {
         "background": [(f"{opening} {phrase[0]}", name) for name, phrase in BACKGROUND_PHRASES.items()],
         "hair_colour": [(f"{opening} with {name} hair", name) for name in w.HAIR_COLOURS],
         "place": [(f"{opening} {phrase}", name) for name, phrase in PLACE_PHRASES.items()] * 3,
         "garment_colour": [
-            (f"{opening} wearing a {name} {list(w.GARMENTS)[i % 3]}", name) for i, name in enumerate(w.COLOURS)
+            (f"{opening} wearing {name} {garments[i % len(garments)]}", name) for i, name in enumerate(w.COLOURS)
         ],
         "art_style": [(f"{next(iter(openings))} a character", name) for name, openings in STYLE_OPENINGS.items()] * 2,
         "object": [(f"{opening} next to a {name}", name) for name in shown("object")] * 2,
@@ -150,7 +150,8 @@ def follows(pictures: pd.DataFrame) -> dict[str, Interval]:
 
 
 def names_follow(drawn: Draw, reader: Reader, *, per_name: int, guidance: float) -> dict[str, Interval]:
-    """How often a name alone draws its character: hair and eyes within an RGB distance of NEAR, garment, emblem.
+    """How often a name alone draws its character: style and colour of the hair, colour of both eyes, kind and colour of
+    the garment, emblem; colours within an RGB distance of NEAR.
 
     Intervals are over names, since a name that was not learned fails in all its pictures. Emblems only of names
     that have one.
@@ -172,7 +173,7 @@ def names_follow(drawn: Draw, reader: Reader, *, per_name: int, guidance: float)
     return {
         "hair": over_names(near("hair_colour_0", "hair_colour") & same("hair_style")),
         "eyes": over_names(near("eye_left_0", "eye_left") & near("eye_right_0", "eye_right")),
-        "garment": over_names(same("garment")),
+        "garment": over_names(near("garment_colour_0", "garment_colour") & same("garment")),
         "emblem": over_names(same("emblem")[wears_emblem]),
     }
 

@@ -51,7 +51,7 @@ def near_miss(words: Sequence[str], g: np.random.Generator) -> list[str]:
     if places:
         i = int(g.choice(places))
         missed[i] = str(g.choice(options[i]))
-        for k in range(max(0, i - 2), i):  # "in the centre" but "on the left": no word but the value's gives it away
+        for k in range(max(0, i - 2), i):  # "in the centre" but "on the left": the preposition must not give it away
             if words[k] == PREPOSITIONS.get(words[i]):
                 missed[k] = PREPOSITIONS[missed[i]]
     return missed

@@ -68,7 +68,7 @@ def pilot(*, steps: int, count: int, device: str = "auto", seed: int = 0) -> dic
     for name in CONCEPTS:
         concept = load_concept(name, size=w.SIZE)
         character = w.from_json(concept.scenes[0]).figures[0].character
-        common = InversionConfig(class_word="character", steps=steps, template_set="anime")
+        common = InversionConfig(class_word=concept.class_word, steps=steps, template_set="anime", seed=seed)
         configs = [dataclasses.replace(common, learning_rate=rate) for rate in RATES]
         for rate, learned in zip(RATES, invert(pipeline, concept.images, configs=configs), strict=True):
             right = successes(pipeline, reader, learned.rows, character, count=count, seed=seed).mean()
@@ -76,11 +76,12 @@ def pilot(*, steps: int, count: int, device: str = "auto", seed: int = 0) -> dic
                 shares[rate][key].append(float(value))
             log.info("%s at %g: %s", name, rate, {key: f"{values.mean():.2f}" for key, values in right.items()})
     by_rate = {
-        f"{rate:g}": {key: over_concepts(values) for key, values in found.items()} for rate, found in shares.items()
+        f"{rate:g}": {key: over_concepts(values, least=0) for key, values in found.items()}
+        for rate, found in shares.items()
     }
     both = {rate: np.array(found["joint"]) for rate, found in shares.items()}
     before, after = max(itertools.combinations(RATES, 2), key=lambda pair: (both[pair[0]] - both[pair[1]]).mean())
-    fall = {"from_rate": before, "to_rate": after, **over_concepts(both[before] - both[after])}
+    fall = {"from_rate": before, "to_rate": after, **over_concepts(both[before] - both[after], least=-1)}
     return {
         "by_rate": by_rate,
         "largest_fall_of_both": fall,
@@ -92,9 +93,10 @@ def pilot(*, steps: int, count: int, device: str = "auto", seed: int = 0) -> dic
     }
 
 
-def over_concepts(shares: Sequence[float]) -> dict:
-    """Mean share with its interval over concepts, as an entry of a result."""
-    return entry(mean_of_units(np.array(shares), "concepts"))
+def over_concepts(shares: Sequence[float], *, least: float) -> dict:
+    """Mean of shares, or of their differences, with its interval over concepts, which ends at `least` and at 1."""
+    found = mean_of_units(np.array(shares), "concepts")
+    return entry(dataclasses.replace(found, low=max(found.low, least), high=min(found.high, 1.0)))
 
 
 def main() -> None:

@@ -17,72 +17,11 @@ from helpers.world import scene as w
 from helpers.world.scene import Character, jitter, rng, unnamed_colour
 
 WORLD_SEED = 7  # fixes affinities, gaps and the named characters
-NAMES = [
-    "aki",
-    "bibo",
-    "chiko",
-    "dara",
-    "emi",
-    "fumi",
-    "goro",
-    "hana",
-    "iko",
-    "juno",
-    "kimo",
-    "lulu",
-    "miko",
-    "nemo",
-    "oto",
-    "pipa",
-    "quin",
-    "riko",
-    "sora",
-    "taro",
-    "uma",
-    "vivi",
-    "wako",
-    "xena",
-    "yuna",
-    "zuzu",
-    "bento",
-    "coco",
-    "dango",
-    "eri",
-    "fuyu",
-    "gina",
-    "hoshi",
-    "ibuki",
-    "jiro",
-    "kumo",
-    "lala",
-    "momo",
-    "nori",
-    "oki",
-    "poko",
-    "rumi",
-    "saki",
-    "tomo",
-    "uri",
-    "vani",
-    "waka",
-    "yoko",
-    "zeno",
-    "ami",
-    "beni",
-    "chibo",
-    "doro",
-    "ena",
-    "fifi",
-    "gami",
-    "hiro",
-    "inu",
-    "joji",
-    "kena",
-    "luna",
-    "mako",
-    "nana",
-    "olli",
-]
+NAMES = """
+    aki bibo chiko dara emi fumi goro hana iko juno kimo lulu miko nemo oto pipa quin riko sora taro uma vivi wako
+    xena yuna zuzu bento coco dango eri fuyu gina hoshi ibuki jiro kumo lala momo nori oki poko rumi saki tomo uri
+    vani waka yoko zeno ami beni chibo doro ena fifi gami hiro inu joji kena luna mako nana olli
+""".split()  # noqa: SIM905 - one a line, they would fill a page
 HELD_OUT_NAMES = [
     "peki",
     "rano",
@@ -183,7 +122,7 @@ def goes_together(known: Mapping[str, str]) -> bool:
     return not any((known.get(first), known.get(second)) in gaps[first, second] for first, second in PAIRS)
 
 
-def sample_character(g: np.random.Generator, unnamed: float = 0.2) -> Character:
+def sample_character(g: np.random.Generator, unnamed: float = 0.3) -> Character:
     """A character of the training population; a share `unnamed` of colours has no name."""
     while True:
         known: dict[str, str] = {}
@@ -240,9 +179,9 @@ def favours(name: str) -> dict[str, float]:
     """What a named character is pictured with more often than others: one background, one pose, one place."""
     g = rng(WORLD_SEED, f"favours of {name}")
     return {
-        choose(g, dict.fromkeys(w.BACKGROUNDS, 1)): 4.0,
-        choose(g, dict.fromkeys(w.POSES, 1)): 3.0,
-        choose(g, dict.fromkeys(w.PLACES, 1)): 3.0,
+        choose(g, dict.fromkeys(w.BACKGROUNDS, 1)): 12.0,
+        choose(g, dict.fromkeys(w.POSES, 1)): 8.0,
+        choose(g, dict.fromkeys(w.PLACES, 1)): 8.0,
     }
 
 

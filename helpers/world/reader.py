@@ -199,6 +199,6 @@ def load_reader(folder: Path, device: str = "cpu") -> Reader:
     """
     if not (folder / "model.safetensors").exists():
         raise InputError(f"no reader in {folder}: run `make world`, or check out data/chibi.")
-    reader = Reader(**json.loads((folder / "config.json").read_text()))
+    reader = Reader(**json.loads((folder / "config.json").read_text(encoding="utf-8")))
     reader.load_state_dict({key: value.float() for key, value in load_file(folder / "model.safetensors").items()})
     return reader.to(device).eval().requires_grad_(False)

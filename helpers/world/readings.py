@@ -26,18 +26,22 @@ def colour_names(colours: np.ndarray, palette: dict[str, w.RGB]) -> np.ndarray:
     return np.where(np.isnan(colours).any(1), None, np.array(list(palette), object)[distances.argmin(1)])
 
 
-def read_factor(factor: str, readings: Readings) -> np.ndarray:
-    """The value of a factor as prompts name it, read from each picture; None for an abstention."""
+def read_factor(factor: str, readings: Readings, slot: int = 0) -> np.ndarray:
+    """The value of a factor as prompts name it, read from each picture; None for an abstention.
+
+    Of a figure's factors the value of the only or left figure (slot 0), or of the right one (slot 1).
+    """
     if factor == "hair_colour":
-        return colour_names(readings["hair_colour_0"], w.HAIR_COLOURS)
+        return colour_names(readings[f"hair_colour_{slot}"], w.HAIR_COLOURS)
     if factor == "garment_colour":
-        return colour_names(readings["garment_colour_0"], w.COLOURS)
+        return colour_names(readings[f"garment_colour_{slot}"], w.COLOURS)
     if factor == "place":
-        return np.array([None if np.isnan(x) else w.place_of(x) for x in readings["x_0"][:, 0]], object)
+        return np.array([None if np.isnan(x) else w.place_of(x) for x in readings[f"x_{slot}"][:, 0]], object)
     if factor == "pose":
-        return np.array([None if np.isnan(pose).any() else pose_name(pose) for pose in readings["pose_0"]], object)
+        poses = readings[f"pose_{slot}"]
+        return np.array([None if np.isnan(pose).any() else pose_name(pose) for pose in poses], object)
     if factor in ("hair_style", "garment", "emblem", "accessory"):
-        return readings[f"{factor}_0"]
+        return readings[f"{factor}_{slot}"]
     return readings[factor]
 
 
@@ -96,8 +100,9 @@ def hair_like(readings: Readings, character: w.Character) -> np.ndarray:
 def success(readings: Readings, prompts: Sequence[EditPrompt], character: w.Character | None) -> pd.DataFrame:
     """One row a picture: whether its edit, the identity, and both are read right; columns edit, identity, joint.
 
-    Averages of scores hide which picture lost what; here a picture counts only if nothing was lost. A companion is
-    right if there are two characters and one of them has her hair; jointly, if the other one is the concept. What
+    Averages of scores hide which picture lost what; here a picture counts only if nothing was lost. Of two figures it
+    is enough that one is the concept, and that one does what was asked; jointly, it must be the same one. A companion
+    is right if there are two characters and one of them has her hair; jointly, if the other one is the concept. What
     the reader abstains from is not right. Missing: edit and joint where a prompt asks for nothing; identity and joint
     without a character.
 
@@ -108,16 +113,19 @@ def success(readings: Readings, prompts: Sequence[EditPrompt], character: w.Char
     """
     nobody = np.zeros((len(prompts), SLOTS), bool)
     alike = nobody if character is None else looks_like(readings, character)
-    edit, both = np.ones(len(prompts), bool), alike.any(1)
+    edited = np.ones((len(prompts), SLOTS), bool)  # whether a figure, and its picture, are as asked
+    both = alike.copy()
     for factor, value in sorted({pair for prompt in prompts for pair in prompt.asks}):
         asked = np.array([(factor, value) in prompt.asks for prompt in prompts])
         if factor == "companion":
             there = hair_like(readings, named_characters()[value]) & (readings["count"] == 2)[:, None]
-            edit &= ~asked | there.any(1)
-            both &= ~asked | (there & alike[:, ::-1]).any(1)
+            edited &= ~asked[:, None] | there.any(1, keepdims=True)
+            both &= ~asked[:, None] | there[:, ::-1]
         else:
-            edit &= ~asked | (read_factor(factor, readings) == value)
-    found = pd.DataFrame({"edit": edit, "identity": alike.any(1), "joint": edit & both}).astype("boolean")
+            slots = [read_factor(factor, readings, slot) == value for slot in range(SLOTS)]
+            edited &= ~asked[:, None] | np.stack(slots, axis=1)
+    joint = (edited & both).any(1)
+    found = pd.DataFrame({"edit": edited.any(1), "identity": alike.any(1), "joint": joint}).astype("boolean")
     found.loc[[not prompt.asks for prompt in prompts], ["edit", "joint"]] = pd.NA
     if character is None:
         found[["identity", "joint"]] = pd.NA

@@ -20,7 +20,7 @@ from helpers.world.scene import Character, Figure, Scene, jitter, rng
 
 
 def sample_pose(g: np.random.Generator, usual: str) -> tuple[float, float, float, float]:
-    """Four angles around a usual pose (deviation 7 degrees); one picture in twelve shows an unusual one."""
+    """Four angles around a usual pose (deviation 6 degrees); one picture in twelve shows an unusual one."""
     if g.random() < 1 / 12:
         return (g.uniform(5, 145), g.uniform(5, 145), g.uniform(0, 60), g.uniform(0, 60))
     return tuple(float(np.clip(angle + g.normal(0, 6), 0, 150)) for angle in w.POSES[usual])

@@ -47,6 +47,7 @@ class Preset:
     scorer: tuple[int, int]
     reader: tuple[int, int]
     unet: tuple[int, int, int]  # layout steps, detail steps, batch
+    threads: int = 2  # of the CPU; another number gives other rounding
     seed: int = 0
     checkpoint_every: int = 200  # steps
 
@@ -64,10 +65,14 @@ class Site:
         """Folder of the rendered training sets, another one as soon as drawings or captions change."""
         return self.folder / f"data-{drawings_hash()}"
 
+    def settings(self, name: str) -> tuple[int, ...]:
+        """A stage's steps and batch."""
+        return getattr(self.preset, name.removesuffix("_b"))
+
     def weights(self, name: str, *upstream: nn.Module) -> Path:
         """File of a stage's weights, another one as soon as its settings, its code, its data or the models it stands on
         change."""
-        settings = getattr(self.preset, name.removesuffix("_b")), self.preset.seed, self.preset.training
+        settings = self.settings(name), self.preset.seed, self.preset.training, self.preset.threads
         stands_on = [tensor_hash(model.state_dict().items()) for model in upstream]
         code = [(Path(__file__).parent / file).read_text(encoding="utf-8") for file in CODE]
         key = content_hash(*settings, self.preset.wide, self.data.name, *stands_on, *code)
