@@ -1,14 +1,13 @@
 """Finetuning by LoRA: the UNet's attention learns the concept, R runs as one batch.
 
 From a learned token (pivotal tuning), from the class word, or from a rare word (DreamBooth,
-2208.12242). Terms of the loss plug in as functions of a `Problem`; they may ask for the frozen model's
-prediction, which is that of the same UNet with the adapters off.
+2208.12242). Terms of the loss plug in as functions of a `terms.Problem`.
 """
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -28,9 +27,9 @@ from helpers.lora import (
     initial_adapters,
 )
 from helpers.plan import Plan, StepPlan
-from helpers.prompts import PLACEHOLDER, templates
+from helpers.prompts import templates
+from helpers.terms import Problem, Term
 from helpers.train import (
-    Predict,
     denoising_losses,
     latent_moments,
     pack,
@@ -46,25 +45,6 @@ SHARED = (
     "timestep_range", "masked", "largest_gradient", "seed", "checkpoints",
 )  # fmt: skip
 """What the runs of one batch have in common, besides the images."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Problem:
-    """What a term of the loss sees: one step of R runs."""
-
-    step: StepPlan
-    latents: Tensor
-    """[B, C, h, w], clean, of the training images."""
-    states: Tensor
-    """[R, B, L, D], of the step's prompts."""
-    predict: Predict
-    """By the model as it is being tuned."""
-    frozen: Predict
-    """By the model as it was: the adapters off, no gradient."""
-
-
-Term = Callable[[Problem], Tensor]
-"""A problem to losses [R]; its weight is the configuration's `<name>_weight`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -143,8 +123,9 @@ def finetune(
     }
     begun = {name: tensor.to(device=device, dtype=exact) for name, tensor in begun.items()} | {"rows": rows}
     shapes |= {"rows": tuple(rows.shape[1:])}
-    ids = torch.stack([prompt_ids(pipeline, texts, config.subject, vectors=rows.shape[1]) for config in configs])
-    ids = ids.to(device)  # [R, T, L]
+    subjects = [config.subject for config in configs]
+    ids = [tokens.prompt_ids(pipeline.tokenizer, texts, subject, vectors=rows.shape[1]) for subject in subjects]
+    ids = torch.stack(ids).to(device)  # [R, T, L]
     moving = common.text_encoder or any(config.token_learning_rate for config in configs)
     known = None if moving else frozen_states(pipeline, ids, rows)
     scale, predict = common.alpha / common.rank, predictor(pipeline.unet, hooked=True)
@@ -217,14 +198,6 @@ def learning_rates(configs: Sequence[FinetuneConfig], values: Tensor, rows: Tens
     return rates
 
 
-def prompt_ids(pipeline: StableDiffusionPipeline, texts: Sequence[str], subject: str, *, vectors: int) -> Tensor:
-    """Ids [T, L] of the templates with the subject in S*'s place."""
-    if PLACEHOLDER in subject and not vectors:
-        raise ValueError("the subject has S* in it, so rows are needed")
-    prompts = [text.replace(PLACEHOLDER, subject) for text in texts]
-    return tokens.tokenize(pipeline.tokenizer, prompts, vectors=vectors)
-
-
 def text_states(pipeline: StableDiffusionPipeline, ids: Tensor, rows: Tensor) -> Tensor:
     """States [R, T, L, D] of ids [R, T, L], with rows [R, K, D] where K is not 0."""
     return tokens.encode(pipeline.text_encoder, ids, rows=rows if rows.shape[1] else None)
@@ -241,38 +214,3 @@ def mask_weights(masks: Tensor, shape: tuple[int, int]) -> Tensor:
     share = F.adaptive_avg_pool2d(masks.float().unsqueeze(1), shape)
     share = share / share.mean((1, 2, 3), keepdim=True).clamp(min=1e-6)
     return torch.stack([share, share.flip(-1)])
-
-
-def prior_preservation(
-    pipeline: StableDiffusionPipeline, class_images: Tensor, *, class_word: str, config: FinetuneConfig
-) -> Term:
-    """The loss on pictures that the model drew for its class, with the class prompt (2208.12242, equation 2).
-
-    Args:
-        pipeline: frozen.
-        class_images: [M, 3, S, S] uint8, drawn by it before the finetuning.
-        class_word: what they show.
-        config: seed, batch size and templates of the runs.
-    """
-    moments, schedule = latent_moments(pipeline.vae, class_images), training_schedule(pipeline.scheduler)
-    texts = templates(config.template_set)
-    ids = prompt_ids(pipeline, texts, class_word, vectors=0).to(moments.mean.device)
-    with torch.no_grad():
-        states = tokens.encode(pipeline.text_encoder, ids)
-    plan = Plan(
-        seed=config.seed,
-        images=len(class_images),
-        templates=len(texts),
-        batch_size=config.batch_size,
-        latent_shape=tuple(moments.mean.shape[2:]),
-        timesteps=schedule.config.num_train_timesteps,
-        flip_probability=0.0,
-        purpose="prior",
-    )
-
-    def term(problem: Problem) -> Tensor:
-        step = plan.step(problem.step.index)
-        repeated = states[step.templates].expand(len(problem.states), -1, -1, -1)
-        return denoising_losses(problem.predict, schedule, moments.draw(step), repeated, step)
-
-    return term

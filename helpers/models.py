@@ -27,8 +27,7 @@ CHIBI = ROOT / "data" / "chibi"
 """Folder of the embedded world's models."""
 HUB_ID = re.compile(r"\w[\w.-]*/\w[\w.-]*")
 NAMED_CLIP = re.compile(r"(?P<model>[\w.-]+)/(?P<tag>[\w.-]+)")
-TOKENIZER_KWARGS = {"clean", "strip_sep_token", "language"}
-"""What a scorer's configuration may set for its tokenizer."""
+HARMLESS = {"clean", "strip_sep_token", "language"}  # what a scorer may set for its tokenizer
 PREDICTIONS = ("epsilon", "v_prediction", "sample")
 
 
@@ -219,10 +218,10 @@ def _refuse_code(folder: Path, source: str) -> None:
     passes a configuration's tokenizer_kwargs on, and trust_remote_code among them would run the folder's code."""
     config = json.loads((folder / "open_clip_config.json").read_text(encoding="utf-8"))
     asked = config.get("model_cfg", {}).get("text_cfg", {}).get("tokenizer_kwargs") or {}
-    if refused := sorted(set(asked) - TOKENIZER_KWARGS):
+    if refused := sorted(set(asked) - HARMLESS):
         raise InputError(
-            f"scorer {source!r} sets {', '.join(refused)} for its tokenizer, which could run code of its author: "
-            f"take tokenizer_kwargs out of its open_clip_config.json, or name another scorer."
+            f"scorer {source!r} sets {', '.join(refused)} for its tokenizer, which could run its author's code: take "
+            "tokenizer_kwargs out of its open_clip_config.json, or name another scorer."
         )
 
 

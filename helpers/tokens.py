@@ -121,3 +121,11 @@ def encode(text_encoder: nn.Module, ids: Tensor, *, rows: Tensor | None = None) 
     finally:
         hook.remove()
     return states.unflatten(0, ids.shape[:-1])
+
+
+def prompt_ids(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str], subject: str, *, vectors: int) -> Tensor:
+    """Ids [T, L] of the templates with the subject in S*'s place."""
+    if PLACEHOLDER in subject and not vectors:
+        raise ValueError("the subject has S* in it, so rows are needed")
+    prompts = [text.replace(PLACEHOLDER, subject) for text in texts]
+    return tokenize(tokenizer, prompts, vectors=vectors)

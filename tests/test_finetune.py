@@ -6,7 +6,7 @@ import torch
 from peft import LoraConfig
 from peft.utils import set_peft_model_state_dict
 
-from helpers import finetune, lora, tokens
+from helpers import finetune, lora, terms, tokens
 from helpers.config import FinetuneConfig
 from helpers.models import pipeline_fingerprint
 from helpers.plan import Plan
@@ -159,7 +159,7 @@ def test_terms_see_the_frozen_model(pipeline):
 
 
 def test_prior_preservation_is_the_loss_on_the_classs_pictures(pipeline):
-    term = finetune.prior_preservation(pipeline, images(5), class_word="character", config=config())
+    term = terms.prior_preservation(pipeline, images(5), class_word="character", config=config())
     weights = [0.0, 1.0]
     configs = [config(prior_weight=weight, steps=1) for weight in weights]
     without, with_prior = finetune.finetune(pipeline, images(), configs=configs, terms={"prior": term})
