@@ -9,8 +9,10 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import itertools
+import json
 import logging
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -81,7 +83,7 @@ def pilot(*, steps: int, count: int, device: str = "auto", seed: int = 0) -> dic
     }
     both = {rate: np.array(found["joint"]) for rate, found in shares.items()}
     before, after = max(itertools.combinations(RATES, 2), key=lambda pair: (both[pair[0]] - both[pair[1]]).mean())
-    fall = {"from_rate": before, "to_rate": after, **over_concepts(both[before] - both[after], least=-1)}
+    fall = {"from_rate": before, "to_rate": after, "fall": over_concepts(both[before] - both[after], least=-1)}
     return {
         "by_rate": by_rate,
         "largest_fall_of_both": fall,
@@ -91,6 +93,13 @@ def pilot(*, steps: int, count: int, device: str = "auto", seed: int = 0) -> dic
         "guidance": SamplingConfig().guidance_scale,
         "models": fingerprint(pipeline, reader),
     }
+
+
+def load_pilot(models: str) -> dict[str, Any] | None:
+    """The pilot in data/chibi, or None if there is none with these models (their `eye.fingerprint`)."""
+    path = CHIBI / "pilot.json"
+    found = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    return found if found.get("models") == models else None
 
 
 def over_concepts(shares: Sequence[float], *, least: float) -> dict:
