@@ -139,7 +139,7 @@ def contact_sheet(
         )
     gap = 6
     canvas = _tile(images.repeat(zoom, axis=1).repeat(zoom, axis=2), columns=columns, gap=gap)
-    left = 12 + max((13 * len(label) for label in row_labels), default=0)
+    left = 24 + max((15 * len(label) for label in row_labels), default=0)
     height, width = canvas.shape[0] + gap, canvas.shape[1] + left
     figure = plt.figure(figsize=(width / DPI, height / DPI), layout="none")
     axes = figure.add_axes((left / width, 0, canvas.shape[1] / width, canvas.shape[0] / height))
