@@ -235,7 +235,10 @@ def cluster():
     small.pop("include_dashboard")
     second = both.add_node(**small)
     ray.init(address=both.address, log_to_driver=False)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # as Ray's tasks have: another number rounds otherwise
     yield both, second
+    torch.set_num_threads(threads)
     ray.shutdown()
     both.shutdown()
 
