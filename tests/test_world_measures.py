@@ -114,7 +114,7 @@ def test_what_is_wanted_at_most_is_missed_above():
     spread = {key: Interval(value=0.05, low=0.0, high=0.09, n=9, unit="pictures") for key in card.TARGETS["spread_tv"]}
     assert card.missed({"spread_tv": spread}) == {"spread_tv": []} and card.verdict("spread_tv", spread) == "yes"
     spread["pose"] = Interval(value=0.2, low=0.15, high=0.3, n=9, unit="pictures")
-    assert card.missed({"spread_tv": spread})["spread_tv"] == ["pose is 0.200, at most 0.1 was wanted"]
+    assert card.missed({"spread_tv": spread})["spread_tv"] == ["pose is 0.200 [0.150, 0.300], at most 0.1 was wanted"]
     assert card.verdict("spread_tv", spread) == "no"
 
 

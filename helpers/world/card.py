@@ -120,10 +120,10 @@ def missed(numbers: dict[str, Any]) -> dict[str, list[str]]:
     for name in (name for name in TARGETS if name in numbers):
         misses[name] = []
         for key, (bound, at_most) in bounds(name).items():
-            value = parts_of(numbers[name])[key].value
-            if value > bound if at_most else value < bound:
+            number = parts_of(numbers[name])[key]
+            if number.value > bound if at_most else number.value < bound:
                 wanted = f"{'at most' if at_most else 'at least'} {bound} was wanted"
-                misses[name].append(f"{key or name} is {value:.3f}, {wanted}")
+                misses[name].append(f"{(key or name).replace('_', ' ')} is {number:.3f}, {wanted}")
     return misses
 
 
