@@ -11,7 +11,7 @@ from transformers import CLIPTokenizer
 
 from helpers.files import ROOT
 from helpers.models import CHIBI, load_pipeline
-from helpers.world import card, eye, pilot
+from helpers.world import card, eye
 from helpers.world.draw import draw
 from helpers.world.measures import fresh_scenes
 from helpers.world.reader import load_reader
@@ -91,7 +91,7 @@ def test_the_card_was_measured_on_these_weights():
 
 def test_the_pilot_and_the_check_by_eye_are_about_these_weights(committed):
     models = eye.fingerprint(load_pipeline("chibi"), load_reader(CHIBI / "reader"))
-    assert pilot.load_pilot(models)["by_rate"] and len(eye.load_checked(models)["pictures"]) == 200
+    assert eye.load_about(CHIBI / "pilot.json", models)["by_rate"] and len(eye.load_checked(models)["pictures"]) == 200
 
 
 def test_latents_have_zero_mean_and_unit_variance():

@@ -131,6 +131,7 @@ def begun(path: Path, out: Path, name: str, empty: Callable[[], M]) -> tuple[M, 
     if not path.exists():
         model, facts = exported(out, name, empty)
         write_tensors(path, model.state_dict(), {"fitted": json.dumps(facts)})
+    log.info("%s: this round starts from %s; take it away to begin another one", name, path)
     return kept(path, empty)
 
 

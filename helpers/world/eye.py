@@ -64,11 +64,16 @@ def fingerprint(pipeline: StableDiffusionPipeline, reader: Reader) -> str:
     return content_hash(pipeline_fingerprint(pipeline), tensor_hash(reader.state_dict().items()))
 
 
+def load_about(path: Path, models: str) -> dict[str, Any] | None:
+    """What was written down about these models (their `fingerprint`), or None if nothing was, or about others."""
+    found = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    return found if found.get("models") == models else None
+
+
 def load_checked(models: str) -> dict[str, Any] | None:
     """The checked pictures, or None if nobody has looked at what these models (their `fingerprint`) drew and read."""
-    path = CHIBI / "checked.json"
-    checked = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
-    return checked if checked.get("models") == models and checked.get("checked_by") else None
+    checked = load_about(CHIBI / "checked.json", models)
+    return checked if checked and checked["checked_by"] else None
 
 
 def save_sheet(path: Path, pictures: np.ndarray, said: list[dict[str, str]], first: int) -> None:

@@ -9,10 +9,8 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import itertools
-import json
 import logging
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -93,13 +91,6 @@ def pilot(*, steps: int, count: int, device: str = "auto", seed: int = 0) -> dic
         "guidance": SamplingConfig().guidance_scale,
         "models": fingerprint(pipeline, reader),
     }
-
-
-def load_pilot(models: str) -> dict[str, Any] | None:
-    """The pilot in data/chibi, or None if there is none with these models (their `eye.fingerprint`)."""
-    path = CHIBI / "pilot.json"
-    found = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
-    return found if found.get("models") == models else None
 
 
 def over_concepts(shares: Sequence[float], *, least: float) -> dict:
