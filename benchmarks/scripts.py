@@ -7,6 +7,7 @@ median of the rounds.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import shutil
@@ -18,6 +19,8 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+import psutil
 
 from benchmarks.train import IMAGES
 from helpers.files import ROOT
@@ -79,15 +82,23 @@ def step_of(command: Callable[[int], Sequence[str]], short: int, long: int, *, r
 
 
 def timed(command: Sequence[str]) -> tuple[float, int]:
-    """Seconds that a process takes and the peak of its memory in bytes."""
-    began = time.perf_counter()
-    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE}
-    process = subprocess.Popen(command, cwd=ROOT, env=os.environ | {"PYTHONPATH": str(ROOT)}, **quiet)
-    said = process.stderr.read().decode()
-    _, status, usage = os.wait4(process.pid, 0)
-    if status:
-        raise RuntimeError(f"{' '.join(command[:3])} failed: {said[-2000:]}")
-    return time.perf_counter() - began, usage.ru_maxrss * 1024
+    """Seconds that a process takes and the peak of its memory in bytes, looked at ten times a second.
+
+    What the system itself reports in the end is of no use: it counts this process too, of which the other was forked.
+    """
+    began, peak = time.perf_counter(), 0
+    with tempfile.TemporaryFile() as said:
+        quiet = {"stdout": subprocess.DEVNULL, "stderr": said}
+        process = psutil.Popen(command, cwd=ROOT, env=os.environ | {"PYTHONPATH": str(ROOT)}, **quiet)
+        while process.poll() is None:
+            with contextlib.suppress(psutil.Error):
+                peak = max(peak, process.memory_info().rss)
+            time.sleep(0.1 if process.poll() is None else 0)
+        seconds = time.perf_counter() - began
+        if process.returncode:
+            said.seek(0)
+            raise RuntimeError(f"{' '.join(command[:3])} failed: {said.read().decode()[-2000:]}")
+    return seconds, peak
 
 
 def script(method: str, diffusers: Path, photos: Path, steps: int) -> list[str]:
