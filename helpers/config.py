@@ -66,9 +66,11 @@ class InversionConfig:
     """Seed of every named random stream of the training."""
     checkpoints: tuple[int, ...] = ()
     """Updates after which the rows are kept as results, besides the last."""
+    log_every: int = 100
+    """Updates from one measurement of the distances to the next; results are measured too."""
 
     def __post_init__(self) -> None:
-        require_positive(self, "learning_rate", "steps", "batch_size", "vectors")
+        require_positive(self, "learning_rate", "steps", "batch_size", "vectors", "log_every")
         require_seed(self)
         if not self.class_word.strip():
             raise InputError("class_word is empty: name what the images show, for example class_word=toy.")
@@ -113,15 +115,29 @@ class FinetuneConfig:
     """Whether the loss counts the concept's mask only."""
     prior_weight: float = 0.0
     """Weight of prior preservation (DreamBooth, 2208.12242, equation 2); 0 is without."""
+    class_images: int = 100
+    """Pictures of the class that the model draws for prior preservation before it is tuned."""
     largest_gradient: float = 1.0
     """A run's gradient is scaled down to this norm, as in diffusers' script."""
     seed: int = 0
     """Seed of every named random stream of the training."""
     checkpoints: tuple[int, ...] = ()
     """Updates after which the adapters are kept as results, besides the last."""
+    log_every: int = 100
+    """Updates from one measurement of the distances to the next; results are measured too."""
 
     def __post_init__(self) -> None:
-        require_positive(self, "learning_rate", "rank", "alpha", "steps", "batch_size", "largest_gradient")
+        require_positive(
+            self,
+            "learning_rate",
+            "rank",
+            "alpha",
+            "steps",
+            "batch_size",
+            "largest_gradient",
+            "class_images",
+            "log_every",
+        )
         require_seed(self)
         low, high = self.timestep_range
         if not 0 <= low < high <= 1:
@@ -197,6 +213,16 @@ def require_checkpoints(config: Any) -> None:
     """Raise InputError unless all checkpoints are steps of the training."""
     if any(not 0 < step <= config.steps for step in config.checkpoints):
         raise InputError(f"checkpoints are {list(config.checkpoints)}: give steps from 1 to {config.steps}.")
+
+
+def results_at(config: InversionConfig | FinetuneConfig | ReferenceConfig) -> tuple[int, ...]:
+    """Updates after which a run is a result, in order: its checkpoints and the last."""
+    return tuple(sorted({*config.checkpoints, config.steps}))
+
+
+def logged_at(config: InversionConfig | FinetuneConfig) -> frozenset[int]:
+    """Updates after which the distances of a run are measured."""
+    return frozenset({*results_at(config), *range(config.log_every, config.steps, config.log_every)})
 
 
 def canonical_json(value: Any) -> str:

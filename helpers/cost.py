@@ -8,10 +8,10 @@ from dataclasses import dataclass
 
 from diffusers import StableDiffusionPipeline
 
-from helpers.config import InversionConfig, ReferenceConfig
+from helpers.config import InversionConfig, ReferenceConfig, results_at
 from helpers.evaluation import ON_SHEET
 from helpers.footprint import KEPT_FOR_BACKWARD, Footprint
-from helpers.grid import Batch, RunConfig
+from helpers.grid import Batch, RunConfig, pictures_a_step
 from helpers.lora import adapted_modules, adapter_shapes
 from helpers.models import image_size
 from helpers.workbench import prompts_of
@@ -55,9 +55,9 @@ def cost_of(batches: Sequence[Batch], footprint: Footprint, pipeline: StableDiff
     largest = 0.0
     for batch in batches:
         training, evaluation = batch[0].training, batch[0].evaluation
-        together = len(batch) * training.batch_size
+        together = sum(pictures_a_step(config.training) for config in batch)
         trained += together * training.steps
-        images = len(batch) * len({*training.checkpoints, training.steps}) * sum(prompts_of(evaluation)[1])
+        images = len(batch) * len(results_at(training)) * sum(prompts_of(evaluation)[1])
         pictures += images
         drawn += images * evaluation.sampling.steps * (2 if evaluation.sampling.guided else 1)
         disk += images * ROW_BYTES + sum(checkpoint_bytes(config, pipeline) for config in batch)
@@ -83,4 +83,4 @@ def checkpoint_bytes(config: RunConfig, pipeline: StableDiffusionPipeline) -> in
     else:
         shapes = adapter_shapes(adapted_modules(pipeline.unet, training.targets), training.rank)
         values = sum(math.prod(shape) for shape in shapes.values())
-    return 4 * values * len({*training.checkpoints, training.steps})
+    return 4 * values * len(results_at(training))

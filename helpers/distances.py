@@ -32,19 +32,21 @@ class Probe:
         """[M, C, h, w]."""
         return self.schedule.add_noise(self.latents, self.noise, self.timesteps)
 
-    def epsilon(self, predict: Predict, states: Tensor) -> Tensor:
-        """Predicted noise [R, M, C, h, w] with text states [R, L, D], one prompt for all images of a run."""
-        repeated = states.unsqueeze(1).expand(-1, len(self.latents), -1, -1)
-        return as_epsilon(self.schedule, predict(self.noisy, self.timesteps, repeated), self.noisy, self.timesteps)
+    def predicted(self, predict: Predict, states: Tensor) -> Tensor:
+        """Predictions [R, M, C, h, w] with text states [R, L, D], one prompt for all images of a run."""
+        return predict(self.noisy, self.timesteps, states.unsqueeze(1).expand(-1, len(self.latents), -1, -1))
 
-    def loss(self, predict: Predict, states: Tensor) -> Tensor:
+    def epsilon(self, predicted: Tensor) -> Tensor:
+        """Predictions [R, M, C, h, w] as predictions of the noise."""
+        return as_epsilon(self.schedule, predicted, self.noisy, self.timesteps)
+
+    def loss(self, predicted: Tensor) -> Tensor:
         """The objective without its noise, [R]: it falls where the training loss is too noisy to show it.
 
         After "Is This Loss Informative?" (2302.04841), which fixes images, noise and timesteps.
         """
-        repeated = states.unsqueeze(1).expand(-1, len(self.latents), -1, -1)
         target = prediction_target(self.schedule, self.latents, self.noise, self.timesteps)
-        return (predict(self.noisy, self.timesteps, repeated) - target).square().flatten(1).mean(1)
+        return (predicted - target).square().flatten(1).mean(1)
 
 
 def make_probe(moments: LatentMoments, schedule: DDPMScheduler, *, seed: int, size: int = 16) -> Probe:

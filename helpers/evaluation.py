@@ -40,13 +40,13 @@ class Instruments:
 
 @dataclass(frozen=True, kw_only=True)
 class References:
-    """Vectors of a concept's own pictures, [N, D] each by what is seen of them; see `references_of`."""
+    """Vectors [N, D] of a concept's own pictures: "training" and, if there are pictures that only score, "unseen"."""
 
     whole: dict[str, Tensor]
-    """By "training" and, if there are pictures that only score, "unseen"."""
-    foreground: Tensor | None
-    """Training pictures on grey, and the same with only the background; None without masks."""
-    background: Tensor | None
+    foreground: dict[str, Tensor]
+    """Of the concept on grey; empty without masks, or where generated pictures cannot be masked."""
+    background: dict[str, Tensor]
+    """Of everything else, the concept being grey."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,14 +62,18 @@ class Evaluated:
 
 def references_of(concept: Concept, instruments: Instruments) -> References:
     """What generated pictures are compared with; foregrounds only if pictures can be masked too."""
-    whole = {"training": scores.embed_images(instruments.scorer, concept.images)}
-    if len(concept.score_images):
-        whole["unseen"] = scores.embed_images(instruments.scorer, concept.score_images)
-    if concept.masks is None or instruments.look is None:
-        return References(whole=whole, foreground=None, background=None)
-    cut = [scores.on_grey(concept.images, masks) for masks in (concept.masks, ~concept.masks)]
-    foreground, background = (scores.embed_images(instruments.scorer, images) for images in cut)
-    return References(whole=whole, foreground=foreground, background=background)
+    own = {"training": (concept.images, concept.masks), "unseen": (concept.score_images, concept.score_masks)}
+    own = {name: pair for name, pair in own.items() if len(pair[0])}
+
+    def embedded(images: Tensor) -> Tensor:
+        return scores.embed_images(instruments.scorer, images)
+
+    masked = {name: pair for name, pair in own.items() if pair[1] is not None and instruments.look}
+    return References(
+        whole={name: embedded(images) for name, (images, _) in own.items()},
+        foreground={name: embedded(scores.on_grey(images, masks)) for name, (images, masks) in masked.items()},
+        background={name: embedded(scores.on_grey(images, ~masks)) for name, (images, masks) in masked.items()},
+    )
 
 
 def evaluate(
@@ -152,13 +156,14 @@ def see(
     }
     columns["nearest"], columns["nearest_image"] = scores.nearest_reference(vectors, references.whole["training"])
     readings, masks = instruments.look(images, asked) if instruments.look else (None, None)
-    if references.foreground is not None:
-        for name, known, shown in (
+    if references.foreground:
+        for part, all_known, shown in (
             ("foreground", references.foreground, masks),
             ("background", references.background, ~masks),
         ):
             cut = scores.embed_images(instruments.scorer, scores.on_grey(images, shown))
-            columns[f"reconstruction_{name}"] = scores.reconstruction(cut, known)
+            for name, known in all_known.items():
+                columns[f"reconstruction_{part}_{name}"] = scores.reconstruction(cut, known)
     table = pd.DataFrame({name: values.numpy() for name, values in columns.items()})
     return vectors, pd.concat([table, readings], axis=1)
 

@@ -17,7 +17,7 @@ from torch.nn import functional as F
 from tqdm import tqdm
 
 from helpers import tokens
-from helpers.config import BATCH_PROGRESS, FinetuneConfig
+from helpers.config import BATCH_PROGRESS, FinetuneConfig, logged_at
 from helpers.lora import (
     TEXT_ATTENTION,
     Adapters,
@@ -31,6 +31,7 @@ from helpers.prompts import templates
 from helpers.terms import Problem, Term
 from helpers.train import (
     denoising_losses,
+    in_parts,
     latent_moments,
     pack,
     predictor,
@@ -42,7 +43,8 @@ from helpers.train import (
 
 SHARED = (
     "rank", "alpha", "targets", "text_encoder", "steps", "batch_size", "template_set", "flip_probability",
-    "timestep_range", "masked", "largest_gradient", "seed", "checkpoints",
+    "timestep_range", "masked", "class_images", "largest_gradient", "seed", "checkpoints",
+    "log_every",
 )  # fmt: skip
 """What the runs of one batch have in common, besides the images."""
 
@@ -53,7 +55,7 @@ class Finetuning:
 
     config: FinetuneConfig
     checkpoints: dict[int, Adapters]
-    """Adapters of the UNet by the number of updates: those asked for and the last."""
+    """Adapters of the UNet by the number of updates, at the logged ones."""
     text_checkpoints: dict[int, Adapters]
     """Those of the text encoder; empty adapters unless it was adapted."""
     initial_rows: Tensor
@@ -74,6 +76,7 @@ def finetune(
     rows: Tensor | None = None,
     masks: Tensor | None = None,
     terms: Mapping[str, Term] | None = None,
+    most: int = 0,
 ) -> list[Finetuning]:
     """Train the adapters of R runs on the same images, in one batch.
 
@@ -84,6 +87,7 @@ def finetune(
         rows: [R, K, D] the pivots: where S* stands at first, and at last if the rows are not trained.
         masks: [N, S, S] bool, where the concept is; needed by masked runs.
         terms: further terms of the loss, by name; "prior" has the weight `prior_weight`.
+        most: pictures in the UNet at once, 0 for all; see train.in_parts.
 
     Raises:
         ValueError: the runs cannot share a batch, or rows or masks are missing.
@@ -139,10 +143,11 @@ def finetune(
                 stack.enter_context(attached(adapted["text"], parts["text"], scale=scale))
             states = known[:, step.templates] if known is not None else text_states(pipeline, chosen, tensors["rows"])
 
-        def tuned(noisy: Tensor, timesteps: Tensor, text: Tensor) -> Tensor:
+        def adapted_unet(noisy: Tensor, timesteps: Tensor, text: Tensor) -> Tensor:
             with attached(adapted["unet"], parts["unet"], scale=scale):
                 return predict(noisy, timesteps, text)
 
+        tuned = in_parts(adapted_unet, most)
         latents = moments.draw(step)
         here = None if weights is None else weights[step.flips.long(), step.images]
         losses = denoising_losses(tuned, schedule, latents, states, step, weights=here)
@@ -155,10 +160,10 @@ def finetune(
     begin = pack(begun)
     state = start(begin, learning_rates=learning_rates(configs, begin, rows))
     steps = train(state, loss=loss, plan=plan, steps=common.steps, largest_gradient=common.largest_gradient)
-    kept, records = {}, []
+    kept, records, logged = {}, [], logged_at(common)
     for record in tqdm(steps, total=common.steps, desc="finetuning", unit="step", **BATCH_PROGRESS):
         records.append(record)
-        if state.step in common.checkpoints:
+        if state.step in logged:
             kept[state.step] = state.values.detach().cpu().clone()
     kept[state.step] = state.values.detach().cpu()
     history = {

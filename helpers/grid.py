@@ -76,10 +76,13 @@ class RunConfig:
         needs = isinstance(self.training, FinetuneConfig) and "S*" in self.training.subject
         if needs != (self.pivot is not None):
             raise InputError("a finetuning needs a pivot if its subject has S* in it, and only then.")
-        if getattr(self.training, "prior_weight", 0):
-            raise InputError("prior_weight is not 0: sweeps do not draw class pictures yet; use finetune.finetune.")
         if self.pivot is not None and self.pivot.per_image:
             raise InputError("per_image is set in the pivot: a pivot is one token for all pictures.")
+
+
+def pictures_a_step(training: Training) -> int:
+    """How many pictures pass through the UNet in one step of one run."""
+    return training.batch_size * (2 if getattr(training, "prior_weight", 0) else 1)
 
 
 Batch = tuple[RunConfig, ...]

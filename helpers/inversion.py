@@ -19,7 +19,7 @@ from torch.nn.functional import normalize
 from tqdm import tqdm
 
 from helpers import tokens
-from helpers.config import BATCH_PROGRESS, InversionConfig, content_hash
+from helpers.config import BATCH_PROGRESS, InversionConfig, content_hash, logged_at
 from helpers.files import write_bytes
 from helpers.plan import Plan, StepPlan, generator
 from helpers.prompts import IMAGE_PLACEHOLDER, templates
@@ -28,6 +28,7 @@ from helpers.train import (
     Update,
     adam,
     denoising_losses,
+    in_parts,
     latent_moments,
     predictor,
     start,
@@ -35,8 +36,20 @@ from helpers.train import (
     training_schedule,
 )
 
-SHARED = ("steps", "batch_size", "template_set", "per_image", "flip_probability", "norm", "seed", "checkpoints")
+SHARED = (
+    "steps",
+    "batch_size",
+    "template_set",
+    "per_image",
+    "flip_probability",
+    "norm",
+    "seed",
+    "checkpoints",
+    "log_every",
+)
 """What the runs of one batch have in common, besides the images."""
+COMFYUI_ENCODER = "clip_l"
+"""ComfyUI's name of Stable Diffusion 1's text encoder; for that of 2 it takes the only tensor, whatever its name."""
 PRIOR = 1e-4
 """Pull towards the start's direction where the norm is fixed (2512.13672; its code's kappa)."""
 
@@ -49,7 +62,7 @@ class Inversion:
     initial: Tensor
     """[K, D] float32: where the token's rows started."""
     checkpoints: dict[int, Tensor]
-    """[k, D] float32 by the number of updates, those asked for and the last: the rows that had joined by then."""
+    """[k, D] float32 by the number of updates, at the logged ones: the rows that had joined by then."""
     image_rows: Tensor
     """[N, D] the training images' own rows in the end; N is 0 unless the run had such."""
     history: dict[str, Tensor]
@@ -104,13 +117,16 @@ def initial_rows(pipeline: StableDiffusionPipeline, config: InversionConfig, *, 
     return normalize(rows, dim=-1) * mean_length(pipeline) if config.norm == "fixed" else rows
 
 
-def invert(pipeline: StableDiffusionPipeline, images: Tensor, *, configs: Sequence[InversionConfig]) -> list[Inversion]:
+def invert(
+    pipeline: StableDiffusionPipeline, images: Tensor, *, configs: Sequence[InversionConfig], most: int = 0
+) -> list[Inversion]:
     """Learn the rows of R tokens from the same images, in one batch.
 
     Args:
         pipeline: frozen, left as it is.
         images: [N, 3, S, S] uint8, S the pipeline's image size.
         configs: R runs, equal in what SHARED names.
+        most: pictures in the UNet at once, 0 for all; see train.in_parts.
 
     Raises:
         InputError: an initializer is not in the vocabulary, or there is no such template set.
@@ -138,7 +154,7 @@ def invert(pipeline: StableDiffusionPipeline, images: Tensor, *, configs: Sequen
     )
     by_vectors = [tokens.tokenize(pipeline.tokenizer, texts, vectors=n + 1) for n in range(vectors)]
     ids = torch.stack(by_vectors).to(initial.device)  # [vectors, T, L]
-    predict = predictor(pipeline.unet)
+    predict = in_parts(predictor(pipeline.unet), most)
     places = torch.arange(initial.shape[1], device=initial.device)
     used = torch.stack([(places < config.vectors) | (places >= vectors) for config in configs])  # the rest pads
     weights = used * torch.tensor([[config.l2] for config in configs], device=initial.device)
@@ -154,10 +170,10 @@ def invert(pipeline: StableDiffusionPipeline, images: Tensor, *, configs: Sequen
     rates = torch.tensor([config.learning_rate for config in configs])
     state = start(initial.flatten(1), learning_rates=rates)
     steps = train(state, loss=loss, plan=plan, steps=common.steps, update=row_update(pipeline, common.norm, initial))
-    kept, records = {}, []
+    kept, records, logged = {}, [], logged_at(common)
     for record in tqdm(steps, total=common.steps, desc="textual inversion", unit="step", **BATCH_PROGRESS):
         records.append(record)
-        if state.step in common.checkpoints:
+        if state.step in logged:
             kept[state.step] = state.values.detach().view_as(initial).cpu().clone()
     kept[state.step] = state.values.detach().view_as(initial).cpu()
     history = {
@@ -228,3 +244,11 @@ def save_learned_embeds(path: Path, rows: Tensor, *, placeholder: str) -> None:
     """Write rows [K, D] as diffusers does (learned_embeds.safetensors), for `pipe.load_textual_inversion`."""
     vectors = rows.detach().to("cpu", torch.float32).contiguous()
     write_bytes(path, save({placeholder: vectors[0] if len(vectors) == 1 else vectors}))
+
+
+def save_comfyui_embedding(path: Path, rows: Tensor) -> None:
+    """Write rows [K, D] as ComfyUI reads them: by the name of the text encoder; the file's name is the token's.
+
+    In a prompt there, embedding:<file's name> stands for all rows.
+    """
+    write_bytes(path, save({COMFYUI_ENCODER: rows.detach().to("cpu", torch.float32).contiguous()}))

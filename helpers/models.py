@@ -137,6 +137,14 @@ def pipeline_fingerprint(pipeline: StableDiffusionPipeline) -> str:
     return content_hash(weights, pipeline.tokenizer.get_vocab(), schedule)
 
 
+def through_vae(size: int) -> int:
+    """How many square pictures of `size` pixels a side the VAE takes at once: two of 512, never more than eight.
+
+    It works on whole pictures, with hundreds of channels: large ones need more memory there than in the UNet.
+    """
+    return max(1, min(8, 2 * 512**2 // size**2))
+
+
 def image_size(pipeline: StableDiffusionPipeline) -> int:
     """Side of the square images a pipeline draws, in pixels."""
     return pipeline.unet.config.sample_size * pipeline.vae_scale_factor

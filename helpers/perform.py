@@ -6,34 +6,40 @@ import contextlib
 import dataclasses
 import io
 import logging
+import resource
+import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import psutil
 import torch
 from PIL import Image
 from torch import Tensor
 
 from helpers import store
 from helpers.arithmetic import arithmetic_for
-from helpers.config import InputError
+from helpers.config import InputError, results_at
 from helpers.evaluation import evaluate
-from helpers.footprint import pictures_that_fit
 from helpers.grid import METHODS, Batch, RunConfig
 from helpers.leases import LEASES, lease
 from helpers.trained import Trained, learned_of, metrics, subject_of, tensors_at, train_batch
 from helpers.travelled import Start
-from helpers.workbench import Workbench, prompts_of, run_hash, workbench_of
+from helpers.workbench import Workbench, at_once, fitting, prompts_of, run_hash, workbench_of
 
 log = logging.getLogger(__name__)
 SHEET_WIDTH = 8
 
 
 def perform(
-    batch: Batch, *, folder: Path, device: str = "auto", retry: bool = False, share: float = 1.0
+    batch: Batch,
+    *,
+    folder: Path,
+    device: str = "auto",
+    retry: bool = False,
+    share: float = 1.0,
+    whole: bool = False,
 ) -> dict[str, str]:
     """Do those runs of a batch that are neither finished nor held by another process.
 
@@ -45,6 +51,7 @@ def perform(
         device: see models.pick_device.
         retry: whether runs that failed are tried again.
         share: of the memory that is this process's.
+        whole: whether the store itself must have a run, its rows in a committed report not being enough.
 
     Returns:
         the status of each run in the store afterwards, by hash.
@@ -59,19 +66,19 @@ def perform(
         mine = [
             run
             for run in hashes
-            if status_of(folder, run) not in done
+            if status_of(folder, run, whole=whole) not in done
             and stack.enter_context(lease(folder / LEASES / f"{run}.lease"))
-            and status_of(folder, run) not in done
+            and status_of(folder, run, whole=whole) not in done
         ]
         if mine:
             with recorded(bench, {run: hashes[run] for run in mine}, folder):
                 train_and_write(bench, batch, hashes, mine, folder, share)
-    return {run: status_of(folder, run) for run in hashes}
+    return {run: status_of(folder, run, whole=whole) for run in hashes}
 
 
-def status_of(folder: Path, run: str) -> str:
-    """As store.status; a run whose rows are in a committed report is finished too."""
-    return store.FINISHED if run in store.committed_runs() else store.status(folder, run)
+def status_of(folder: Path, run: str, *, whole: bool = False) -> str:
+    """As store.status; unless the whole run is needed, one whose rows are in a committed report is finished too."""
+    return store.FINISHED if run in store.committed_runs() and not whole else store.status(folder, run)
 
 
 @contextlib.contextmanager
@@ -86,7 +93,7 @@ def recorded(bench: Workbench, mine: Mapping[str, RunConfig], folder: Path) -> I
         log.exception("%d runs failed", len(mine))
         facts = how(bench.pipeline.device) | {"seconds": time.monotonic() - began}
         for run, config in mine.items():
-            if status_of(folder, run) != store.FINISHED:
+            if store.status(folder, run) != store.FINISHED:
                 store.write_failure(folder, run, described(config, bench), repr(error), **facts)
 
 
@@ -97,10 +104,11 @@ def train_and_write(
     began, device = time.monotonic(), bench.pipeline.device
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
-    trained = dict(zip(hashes, train_batch(bench, batch, folder), strict=True))
+    trained = dict(zip(hashes, train_batch(bench, batch, folder, share=share), strict=True))
     training_seconds = (time.monotonic() - began) / len(batch)
+    most = at_once(bench, training=False, share=share)
     starts = {
-        seed: Start(bench.pipeline, bench.concept.images, seed=seed)
+        seed: Start(bench.pipeline, bench.concept.images, seed=seed, most=most)
         for seed in {hashes[run].training.seed for run in mine}
     }
     for run in mine:
@@ -116,7 +124,7 @@ def train_and_write(
         with store.written(folder, run, **facts) as writing:
             writing.config(described(config, bench))
             writing.metrics(moved)
-            for step in found.checkpoints:
+            for step in results_at(config.training):
                 if tensors := tensors_at(found, step):
                     writing.checkpoint(step, tensors)
             writing.scores(rows)
@@ -125,12 +133,9 @@ def train_and_write(
 
 
 def score(bench: Workbench, config: RunConfig, found: Trained, share: float) -> tuple[pd.DataFrame, Tensor, Tensor]:
-    """Rows and vectors of all checkpoints of a run, drawn packed, and pictures of the last one for a contact sheet."""
-    steps = list(found.checkpoints)
+    """Rows and vectors of all results of a run, drawn packed, and pictures of the last one for a contact sheet."""
+    steps = results_at(config.training)
     asked, counts = prompts_of(config.evaluation)
-    sampling, device = config.evaluation.sampling, bench.pipeline.device
-    fit = pictures_that_fit(bench.model.footprint, device=device, training=False, share=share)
-    fit = max(1, fit // 2) if sampling.guided else fit
     evaluated = evaluate(
         bench.pipeline,
         bench.concept,
@@ -140,7 +145,7 @@ def score(bench: Workbench, config: RunConfig, found: Trained, share: float) -> 
         subject=subject_of(config),
         prompts=asked,
         counts=counts,
-        config=dataclasses.replace(sampling, batch_size=min(sampling.batch_size, fit)),
+        config=fitting(config.evaluation.sampling, bench, share=share),
     )
     rows = [one.rows.assign(step=step) for step, one in zip(steps, evaluated, strict=True)]
     return pd.concat(rows, ignore_index=True), torch.cat([one.vectors for one in evaluated]), evaluated[-1].sheet
@@ -165,7 +170,8 @@ def as_png(pictures: Tensor) -> bytes:
 
 
 def how(device: torch.device) -> dict[str, Any]:
-    """Device, arithmetic, and memory in bytes: the GPU's peak since the batch began, else what the process holds."""
-    on_gpu = device.type == "cuda"
-    memory = torch.cuda.max_memory_allocated(device) if on_gpu else psutil.Process().memory_info().rss
-    return {"device": str(device), "arithmetic": str(arithmetic_for(device)), "memory": memory}
+    """Device, arithmetic, and the peak of memory in bytes: the GPU's since the batch began, else the process's."""
+    unit = 1 if sys.platform == "darwin" else 1024
+    on_gpu, of_process = device.type == "cuda", resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+    peak = torch.cuda.max_memory_allocated(device) if on_gpu else of_process
+    return {"device": str(device), "arithmetic": str(arithmetic_for(device)), "peak_memory": peak}

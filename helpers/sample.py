@@ -19,6 +19,7 @@ from helpers import tokens
 from helpers.arithmetic import arithmetic_for, computed
 from helpers.config import SamplingConfig
 from helpers.lora import Adapters, attached
+from helpers.models import image_size, through_vae
 from helpers.plan import generator
 
 ORIGINAL = -1
@@ -100,7 +101,7 @@ def adapted(
     if not adapters or all(run == ORIGINAL for run in runs):
         return contextlib.nullcontext()
     device = next(model.parameters()).device
-    which = torch.tensor(runs, device=device)
+    which = torch.tensor(runs if len(set(runs)) > 1 else runs[:1], device=device)  # one run's serve any number
     ours = (which != ORIGINAL).to(next(iter(adapters.values())).dtype)
     gathered = {}
     for name, tensor in adapters.items():
@@ -166,6 +167,6 @@ def make_solver(pipeline: StableDiffusionPipeline, config: SamplingConfig) -> Sc
 @torch.no_grad()
 def _decode(pipeline: StableDiffusionPipeline, latents: Tensor) -> Tensor:
     """Latents [B, C, h, w] to images [B, 3, S, S] uint8 on the CPU."""
-    parts = (latents / pipeline.vae.config.scaling_factor).split(8)  # large pictures need much memory to be decoded
+    parts = (latents / pipeline.vae.config.scaling_factor).split(through_vae(image_size(pipeline)))
     images = torch.cat([pipeline.vae.decode(part).sample for part in parts])
     return ((images / 2 + 0.5).clamp(0, 1) * 255).round().to(device="cpu", dtype=torch.uint8)

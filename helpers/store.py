@@ -164,9 +164,18 @@ def load_runs(store: Path = RUNS, *, committed: Path | None = COMMITTED) -> pd.D
         ):
             continue
         config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-        fields = {name: value for name, value in flat(config).items() if not isinstance(value, list)}
-        parts.append(pd.read_parquet(folder / "scores.parquet").assign(run=folder.name, **fields))
+        parts.append(pd.read_parquet(folder / "scores.parquet").assign(run=folder.name, **flat(config)))
     return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame({"run": []})
+
+
+def load_scores(store: Path, run: str) -> pd.DataFrame:
+    """Rows of a finished run, one an image."""
+    return pd.read_parquet(store / run / "scores.parquet").reset_index(drop=True)
+
+
+def load_metrics(store: Path, run: str) -> pd.DataFrame:
+    """One row a logged step of a finished run."""
+    return pd.read_json(store / run / "metrics.jsonl", orient="records", lines=True)
 
 
 def load_vectors(store: Path, run: str) -> Tensor:
@@ -180,8 +189,11 @@ def load_checkpoint(store: Path, run: str, step: int) -> dict[str, Tensor]:
 
 
 def flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested mappings as one, names joined by dots: {"training": {"steps": 5}} is {"training.steps": 5}."""
+    """Nested mappings as one, names joined by dots, lists as text: {"a": {"b": [1, 2]}} is {"a.b": "1 2"}."""
     found: dict[str, Any] = {}
     for name, value in config.items():
-        found |= flat(value, f"{prefix}{name}.") if isinstance(value, Mapping) else {f"{prefix}{name}": value}
+        if isinstance(value, Mapping):
+            found |= flat(value, f"{prefix}{name}.")
+        else:
+            found[f"{prefix}{name}"] = " ".join(map(str, value)) if isinstance(value, list) else value
     return found

@@ -19,7 +19,7 @@ from helpers import store
 from helpers.config import InputError
 from helpers.cost import cost_of, duration
 from helpers.footprint import pictures_that_fit
-from helpers.grid import Batch, RunConfig, batches, load_grid
+from helpers.grid import Batch, RunConfig, batches, load_grid, pictures_a_step
 from helpers.perform import described, perform, status_of
 from helpers.workbench import load_model, prompts_of, run_hash, workbench_of
 from helpers.world.readings import check_asks
@@ -43,6 +43,7 @@ def run_sweep(
     retry: bool = False,
     together: int = 0,
     gpus: float = 0.0,
+    whole: bool = False,
 ) -> Statuses:
     """Do the runs of a sweep, or of one shard of it, that are not in the store yet.
 
@@ -58,6 +59,7 @@ def run_sweep(
         together: most runs of a batch; 0 is what fits into this machine's memory. Give it where machines differ, since
             all have to make the same batches.
         gpus: share of a GPU that one Ray task takes; 0 leaves tasks on CPUs.
+        whole: whether the store itself must have a run with all its files; else rows in a committed report are enough.
 
     Returns:
         the status of each run of the shard.
@@ -74,18 +76,18 @@ def run_sweep(
     folder, share = Path(folder).absolute(), share_of_memory(executor, gpus)
     planned = planned_batches(configs, device, together=together, share=share)[part::parts]
     if train == "never":
-        return statuses_if_all_are_there(planned, folder, device)
-    options = {"folder": folder, "device": device, "share": share}
+        return statuses_if_all_are_there(planned, folder, device, whole=whole)
+    options = {"folder": folder, "device": device, "share": share, "whole": whole}
     execute = {"serial": serial, "ray": on_ray}[executor]
     done = progressed(execute(planned, gpus=gpus, retry=retry, **options), len(planned))
     while "" in done.values():
         log.info("%d runs are being done by another process", list(done.values()).count(""))
         time.sleep(OTHERS)
-        left = [batch for batch in planned if "" in statuses(batch, folder, device).values()]
+        left = [batch for batch in planned if "" in statuses(batch, folder, device, whole=whole).values()]
         for found in execute(left, gpus=gpus, retry=False, **options):
             done |= found
         for batch in planned:
-            done |= statuses(batch, folder, device)
+            done |= statuses(batch, folder, device, whole=whole)
     return done
 
 
@@ -99,7 +101,7 @@ def planned_batches(configs: Sequence[RunConfig], device: str, *, together: int 
                 check_asks(prompts_of(evaluation)[0])
         model = load_model(name, device)
         fit = pictures_that_fit(model.footprint, device=model.pipeline.device, training=True, share=share)
-        most = together or max(1, fit // max(config.training.batch_size for config in mine))
+        most = together or max(1, fit // max(pictures_a_step(config.training) for config in mine))
         these = batches(mine, most=most)
         log.info("%s in %d batches: %s", name, len(these), cost_of(these, model.footprint, model.pipeline))
         found += these
@@ -113,15 +115,17 @@ def share_of_memory(executor: str, gpus: float) -> float:
     return min(1.0, gpus) if gpus else 1.0 / (os.cpu_count() or 1)
 
 
-def statuses(batch: Batch, folder: Path, device: str) -> Statuses:
+def statuses(batch: Batch, folder: Path, device: str, *, whole: bool) -> Statuses:
     """Of the runs of a batch, as they are in the store."""
     bench = workbench_of(batch[0], device)
-    return {run: status_of(folder, run) for run in (run_hash(config, bench) for config in batch)}
+    return {run: status_of(folder, run, whole=whole) for run in (run_hash(config, bench) for config in batch)}
 
 
-def statuses_if_all_are_there(planned: Sequence[Batch], folder: Path, device: str) -> Statuses:
+def statuses_if_all_are_there(planned: Sequence[Batch], folder: Path, device: str, *, whole: bool) -> Statuses:
     """Of all runs; InputError if one is missing."""
-    found = {run: status for batch in planned for run, status in statuses(batch, folder, device).items()}
+    found: Statuses = {}
+    for batch in planned:
+        found |= statuses(batch, folder, device, whole=whole)
     missing = [run for run, status in found.items() if not status]
     if missing:
         raise InputError(f"{len(missing)} runs are not in {folder}, the first is {missing[0]}: use TRAIN=missing.")
@@ -174,9 +178,9 @@ def failed(batch: Batch, error: Exception, options: Mapping[str, Any]) -> Status
     bench, folder = workbench_of(batch[0], options["device"]), options["folder"]
     for config in batch:
         run = run_hash(config, bench)
-        if not status_of(folder, run):
+        if not store.status(folder, run):
             store.write_failure(folder, run, described(config, bench), repr(error))
-    return statuses(batch, folder, options["device"])
+    return statuses(batch, folder, options["device"], whole=options["whole"])
 
 
 def shard_of(text: str) -> tuple[int, int]:

@@ -13,7 +13,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from helpers.config import FinetuneConfig, InversionConfig, ReferenceConfig
+from helpers.config import FinetuneConfig, InputError, InversionConfig, ReferenceConfig, SamplingConfig
 from helpers.finetune import Finetuning, finetune
 from helpers.grid import Batch, RunConfig
 from helpers.inversion import SHARED, Inversion, inversion_hash, invert
@@ -21,39 +21,56 @@ from helpers.kept import kept_inversion
 from helpers.leases import LEASES, lease
 from helpers.lora import Adapters
 from helpers.prompts import PLACEHOLDER
-from helpers.sample import Learned
+from helpers.sample import Learned, sample
+from helpers.terms import Term, prior_preservation
 from helpers.travelled import Start, travelled
-from helpers.workbench import Workbench
+from helpers.workbench import Workbench, at_once, fitting
 
 
 @dataclass(frozen=True, kw_only=True)
 class Reference:
-    """The model as it was: a run with one checkpoint, at which nothing has been learned."""
+    """The model as it was: a run with one result, at which nothing has been learned."""
 
-    checkpoints: tuple[int, ...] = (0,)
     failed_at: int | None = None
 
 
 Trained = Inversion | Finetuning | Reference
 
 
-def train_batch(bench: Workbench, batch: Batch, folder: Path) -> Sequence[Trained]:
-    """The trainings of a batch; pivots first, each once."""
-    images = bench.concept.images
-    if isinstance(batch[0].training, ReferenceConfig):
+def train_batch(bench: Workbench, batch: Batch, folder: Path, *, share: float = 1.0) -> Sequence[Trained]:
+    """The trainings of a batch; pivots first, each once.
+
+    Raises:
+        InputError: the loss is to be masked and the concept has no masks.
+    """
+    images, configs, first = bench.concept.images, [config.training for config in batch], batch[0].training
+    if isinstance(first, ReferenceConfig):
         return [Reference() for _ in batch]
-    if isinstance(batch[0].training, InversionConfig):
-        return invert(bench.pipeline, images, configs=[config.training for config in batch])
+    most = at_once(bench, training=True, share=share)
+    if isinstance(first, InversionConfig):
+        return invert(bench.pipeline, images, configs=configs, most=most)
+    if first.masked and bench.concept.masks is None:
+        raise InputError(f"masked is set, but concept {bench.concept.name!r} has no masks/: add masks or unset it.")
     rows = None
     if batch[0].pivot:
-        pivots = pivot_rows(bench, list(dict.fromkeys(config.pivot for config in batch)), folder)
+        pivots = pivot_rows(bench, list(dict.fromkeys(config.pivot for config in batch)), folder, most)
         rows = torch.stack([pivots[config.pivot] for config in batch])
-    return finetune(
-        bench.pipeline, images, configs=[config.training for config in batch], rows=rows, masks=bench.concept.masks
-    )
+    terms = {"prior": prior_of(bench, first, share)} if any(config.prior_weight for config in configs) else {}
+    options = {"masks": bench.concept.masks, "terms": terms, "most": most}
+    return finetune(bench.pipeline, images, configs=configs, rows=rows, **options)
 
 
-def pivot_rows(bench: Workbench, pivots: Sequence[InversionConfig], folder: Path) -> dict[InversionConfig, Tensor]:
+def prior_of(bench: Workbench, training: FinetuneConfig, share: float) -> Term:
+    """Prior preservation on pictures that the model draws of the concept's class."""
+    class_word, config = bench.concept.class_word, fitting(SamplingConfig(seed=training.seed), bench, share=share)
+    prompts = [f"a photo of {class_word}"] * training.class_images
+    drawn = sample(bench.pipeline, prompts, indices=range(training.class_images), config=config)
+    return prior_preservation(bench.pipeline, drawn, class_word=class_word, config=training)
+
+
+def pivot_rows(
+    bench: Workbench, pivots: Sequence[InversionConfig], folder: Path, most: int
+) -> dict[InversionConfig, Tensor]:
     """Rows [K, D] of pivots, learned once for all runs of all processes that share the store.
 
     Raises:
@@ -61,7 +78,7 @@ def pivot_rows(bench: Workbench, pivots: Sequence[InversionConfig], folder: Path
     """
     found: dict[InversionConfig, Inversion] = {}
     for together in grouped(pivots):
-        found |= learned_pivots(bench, together, folder)
+        found |= learned_pivots(bench, together, folder, most)
     for pivot, inversion in found.items():
         if inversion.failed_at is not None:
             raise FloatingPointError(
@@ -71,7 +88,7 @@ def pivot_rows(bench: Workbench, pivots: Sequence[InversionConfig], folder: Path
 
 
 def learned_pivots(
-    bench: Workbench, together: Sequence[InversionConfig], folder: Path
+    bench: Workbench, together: Sequence[InversionConfig], folder: Path, most: int
 ) -> dict[InversionConfig, Inversion]:
     """Pivots of one batch, from the store; all of them are learned if one is missing."""
     images = bench.concept.images
@@ -82,7 +99,7 @@ def learned_pivots(
 
     @functools.cache
     def made() -> list[Inversion]:
-        return invert(bench.pipeline, images, configs=together)
+        return invert(bench.pipeline, images, configs=together, most=most)
 
     with contextlib.ExitStack() as stack:
         for run in sorted(hashes.values()):
@@ -152,7 +169,7 @@ def tensors_at(found: Trained, step: int) -> dict[str, Tensor]:
 
 
 def metrics(bench: Workbench, config: RunConfig, found: Trained, start: Start) -> pd.DataFrame:
-    """One row a step: loss, gradient norm, length of the path so far; at checkpoints how far it has travelled."""
+    """One row a step: loss, gradient norm, length of the path so far; at logged ones how far it has travelled."""
     if isinstance(found, Reference):
         return pd.DataFrame({"step": []})
     steps = range(len(found.history["loss"]))

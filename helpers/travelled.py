@@ -1,8 +1,7 @@
-"""How far each checkpoint of a run has travelled: as its parameters, and as what the model predicts."""
+"""How far a run has travelled at each logged step: as its parameters, and as what the model predicts."""
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Sequence
 
 import pandas as pd
@@ -14,10 +13,10 @@ from helpers import tokens
 from helpers.distances import function_distance, make_probe, of_rows
 from helpers.finetune import Finetuning
 from helpers.inversion import Inversion, embedding_table, word_rows
-from helpers.lora import Adapters, adapted_modules, merged_norm, weight_norm
+from helpers.lora import adapted_modules, merged_norm, weight_norm
 from helpers.prompts import PLACEHOLDER
 from helpers.sample import adapted
-from helpers.train import latent_moments, predictor, training_schedule
+from helpers.train import Predict, in_parts, latent_moments, predictor, training_schedule
 
 PROBED = ("token", "class", "empty")
 """Prompts whose prediction is followed: the concept's, the class word's, and the empty one."""
@@ -26,19 +25,25 @@ PROBED = ("token", "class", "empty")
 class Start:
     """Where runs of one seed start: the probe, and what the model predicts on it before it is changed, once each."""
 
-    def __init__(self, pipeline: StableDiffusionPipeline, images: Tensor, *, seed: int) -> None:
+    def __init__(self, pipeline: StableDiffusionPipeline, images: Tensor, *, seed: int, most: int = 0) -> None:
+        """Pictures [N, 3, S, S] uint8 of the runs, their seed, and how many pass through the UNet at once (0: all)."""
         moments = latent_moments(pipeline.vae, images)
-        self.pipeline = pipeline
+        self.pipeline, self.most = pipeline, most
         self.probe = make_probe(moments, training_schedule(pipeline.scheduler), seed=seed)
         self._known: dict[tuple[str, bytes], Tensor] = {}
 
+    def predict(self, *, hooked: bool = False) -> Predict:
+        """The UNet's predictions; `hooked` says that adapters will be hooked in."""
+        return in_parts(predictor(self.pipeline.unet, hooked=hooked), self.most)
+
     def epsilon(self, texts: Sequence[str], rows: Tensor) -> Tensor:
         """Predicted noise [P, M, C, h, w] for P prompts, with rows [K, D] in S*'s place."""
-        predict = predictor(self.pipeline.unet)
+        predict = self.predict()
         keys = [(text, rows.cpu().numpy().tobytes() if PLACEHOLDER in text else b"") for text in texts]
         for key, text in zip(keys, texts, strict=True):
             if key not in self._known:
-                self._known[key] = self.probe.epsilon(predict, states_of(self.pipeline, [text], rows))[0]
+                predicted = self.probe.predicted(predict, states_of(self.pipeline, [text], rows))
+                self._known[key] = self.probe.epsilon(predicted)[0]
         return torch.stack([self._known[key] for key in keys])
 
 
@@ -46,7 +51,7 @@ class Start:
 def travelled(
     pipeline: StableDiffusionPipeline, found: Inversion | Finetuning, start: Start, *, class_word: str
 ) -> pd.DataFrame:
-    """One row a checkpoint.
+    """One row a logged step.
 
     Columns of both methods: `step` (the last step before it, from 0), `learning_rate_steps` (learning rate times
     updates), `function_distance_<prompt>` (root mean square change of the predicted noise on a fixed probe batch,
@@ -79,9 +84,9 @@ def of_inversion(
     """Distances of an inversion's rows. The model is frozen, so what it makes of other prompts stays as it was."""
     rows = found.checkpoints[step].to(pipeline.device)
     initial = found.initial[: len(rows)].to(pipeline.device)
-    texts, predict = [f"a photo of {PLACEHOLDER}"], predictor(pipeline.unet)
-    states = states_of(pipeline, texts, rows)
-    moved = function_distance(start.probe.epsilon(predict, states), start.epsilon(texts, initial))
+    texts = [f"a photo of {PLACEHOLDER}"]
+    predicted = start.probe.predicted(start.predict(), states_of(pipeline, texts, rows))
+    moved = function_distance(start.probe.epsilon(predicted), start.epsilon(texts, initial))
     rms = embedding_table(pipeline).square().mean().sqrt().item()
     to_class = torch.nn.functional.cosine_similarity(rows, word_rows(pipeline, found.config.class_word)[None], dim=-1)
     return {
@@ -90,7 +95,7 @@ def of_inversion(
         "learning_rate_steps_in_rms": found.config.learning_rate * step / rms,
         "function_distance_token": moved.item(),
         **{f"function_distance_{name}": 0.0 for name in PROBED[1:]},
-        "probe_loss": start.probe.loss(predict, states).item(),
+        "probe_loss": start.probe.loss(predicted).item(),
     }
 
 
@@ -105,28 +110,19 @@ def of_finetuning(
         for adapters in (found.checkpoints[step], found.text_checkpoints[step])
     )
     first, last = (rows.to(device) for rows in (found.initial_rows, found.rows[step]))
-    scale, predict = config.alpha / config.rank, predictor(pipeline.unet, hooked=True)
-    with attached_for(pipeline.text_encoder, text, len(texts), scale):
+    scale = config.alpha / config.rank
+    with adapted(pipeline.text_encoder, text, [0], scale):
         states = states_of(pipeline, texts, last)
-    with attached_for(pipeline.unet, unet, len(texts) * len(probe.latents), scale):
-        after = probe.epsilon(predict, states)
-    with attached_for(pipeline.unet, unet, len(probe.latents), scale):
-        loss = probe.loss(predict, states[:1])
+    with adapted(pipeline.unet, unet, [0], scale):
+        predicted = probe.predicted(start.predict(hooked=True), states)
     norm = merged_norm(unet, scale=scale).item()
-    moved = zip(PROBED, function_distance(after, start.epsilon(texts, first)).tolist(), strict=True)
+    moved = zip(PROBED, function_distance(probe.epsilon(predicted), start.epsilon(texts, first)).tolist(), strict=True)
     return {
         "merged_norm": norm,
         "relative_norm": norm / weight_norm(adapted_modules(pipeline.unet, config.targets)),
         **{f"function_distance_{name}": distance for name, distance in moved},
-        "probe_loss": loss.item(),
+        "probe_loss": probe.loss(predicted[:1]).item(),
     }
-
-
-def attached_for(
-    model: torch.nn.Module, adapters: Adapters, samples: int, scale: float
-) -> contextlib.AbstractContextManager[None]:
-    """One run's adapters [1, ...] on a batch of so many samples."""
-    return adapted(model, adapters, [0] * samples, scale)
 
 
 def states_of(pipeline: StableDiffusionPipeline, texts: Sequence[str], rows: Tensor) -> Tensor:

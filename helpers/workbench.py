@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 from dataclasses import dataclass
 
@@ -9,9 +10,9 @@ from diffusers import StableDiffusionPipeline
 
 from helpers import prompts as words
 from helpers.concepts import Concept, load_concept
-from helpers.config import content_hash, tensor_hash
+from helpers.config import SamplingConfig, content_hash, tensor_hash
 from helpers.evaluation import Instruments
-from helpers.footprint import Footprint, footprint_of
+from helpers.footprint import Footprint, footprint_of, pictures_that_fit
 from helpers.grid import EvaluationConfig, RunConfig
 from helpers.models import (
     CHIBI,
@@ -98,6 +99,18 @@ def scored_with(concept: Concept) -> str:
 def workbench_of(config: RunConfig, device: str = "auto") -> Workbench:
     """`load_workbench` of what a run names."""
     return load_workbench(config.model, config.scorer, config.concept, config.images, device)
+
+
+def at_once(bench: Workbench, *, training: bool, share: float) -> int:
+    """How many pictures pass through the UNet at once in this process's share of the memory."""
+    return pictures_that_fit(bench.model.footprint, device=bench.pipeline.device, training=training, share=share)
+
+
+def fitting(config: SamplingConfig, bench: Workbench, *, share: float) -> SamplingConfig:
+    """The configuration with no more pictures in a batch than fit into this process's share of the memory."""
+    fit = at_once(bench, training=False, share=share)
+    fit = max(1, fit // 2) if config.guided else fit
+    return dataclasses.replace(config, batch_size=min(config.batch_size, fit))
 
 
 def prompts_of(evaluation: EvaluationConfig) -> tuple[tuple[EditPrompt, ...], tuple[int, ...]]:

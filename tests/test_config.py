@@ -9,9 +9,12 @@ from helpers.config import (
     FinetuneConfig,
     InputError,
     InversionConfig,
+    ReferenceConfig,
     SamplingConfig,
     canonical_json,
     content_hash,
+    logged_at,
+    results_at,
     tensor_hash,
 )
 
@@ -32,9 +35,16 @@ def test_every_field_changes_the_hash():
     changed = {"class_word": "dog", "learning_rate": 1e-2, "steps": 5, "batch_size": 2}
     changed |= {"template_set": "anime", "flip_probability": 0.5, "seed": 1, "initializer": "dog", "vectors": 2}
     changed |= {"further_vector_after": 3, "per_image": True, "l2": 0.1, "norm": "fixed", "checkpoints": (3,)}
+    changed |= {"log_every": 7}
     assert changed.keys() == {field.name for field in dataclasses.fields(config)}
     hashes = {content_hash(dataclasses.replace(config, **{name: value})) for name, value in changed.items()}
     assert len(hashes | {content_hash(config)}) == len(changed) + 1
+
+
+def test_distances_are_measured_at_results_and_between_them():
+    config = InversionConfig(class_word="toy", steps=250, checkpoints=(100, 30))
+    assert results_at(config) == (30, 100, 250) and logged_at(config) == {30, 100, 200, 250}
+    assert results_at(ReferenceConfig(class_word="toy")) == (0,)
 
 
 def test_tensor_hash_sees_values_names_and_shapes_but_not_the_precision_of_loading():

@@ -19,26 +19,23 @@ def test_a_probe_is_the_same_every_time_and_covers_the_schedule():
     (probe, predict, states), (again, _, _) = setup(), setup()
     assert torch.equal(probe.noisy, again.noisy) and torch.equal(probe.timesteps, again.timesteps)
     assert sorted((probe.timesteps * 16 // 1000).tolist()) == list(range(16))
-    assert torch.equal(probe.loss(predict, states), again.loss(predict, states)) and probe.loss(
-        predict, states
-    ).shape == (2,)
+    losses = [one.loss(one.predicted(predict, states)) for one in (probe, again)]
+    assert torch.equal(*losses) and losses[0].shape == (2,)
 
 
 @pytest.mark.parametrize("prediction_type", ["epsilon", "v_prediction", "sample"])
 def test_a_perfect_prediction_is_the_noise_itself(prediction_type):
-    probe, _, states = setup(prediction_type)
+    probe, _, _ = setup(prediction_type)
     target = train.prediction_target(probe.schedule, probe.latents, probe.noise, probe.timesteps)
 
-    def perfect(noisy, timesteps, text):
-        return target.expand(2, *target.shape)
-
-    assert torch.allclose(probe.epsilon(perfect, states), probe.noise.expand(2, *target.shape), atol=1e-3)
-    assert not probe.loss(perfect, states).any()
+    perfect = target.expand(2, *target.shape)
+    assert torch.allclose(probe.epsilon(perfect), probe.noise.expand(2, *target.shape), atol=1e-3)
+    assert not probe.loss(perfect).any()
 
 
 def test_function_distance_is_by_run():
     probe, predict, states = setup()
-    epsilon = probe.epsilon(predict, states)
+    epsilon = probe.epsilon(probe.predicted(predict, states))
     away = distances.function_distance(epsilon, epsilon[:1])
     assert away[0] == 0 and away[1] > 0
     assert distances.function_distance(epsilon, epsilon + 2).tolist() == pytest.approx([2.0, 2.0])

@@ -144,6 +144,34 @@ def test_a_masked_loss_looks_at_the_concept(pipeline):
         finetune.finetune(pipeline, images(), configs=[masked])
 
 
+@pytest.mark.parametrize("most", [3, 2])
+def test_a_batch_that_does_not_fit_passes_in_parts(pipeline, most):
+    configs = [config(batch_size=4, learning_rate=rate, text_encoder=True) for rate in (1e-2, 1e-3)]
+    whole, parts = (finetune.finetune(pipeline, images(), configs=configs, most=n) for n in (0, most))
+    for one_run, other in zip(whole, parts, strict=True):
+        for name, tensor in one_run.checkpoints[3].items():
+            assert (tensor - other.checkpoints[3][name]).norm() <= 5e-3 * tensor.norm(), name
+
+
+def test_a_frozen_prediction_without_a_token_is_made_once_for_all_runs(pipeline):
+    passed = []
+    count = pipeline.unet.register_forward_hook(lambda module, given, output: passed.append(len(output.sample)))
+    ids = tokens.tokenize(pipeline.tokenizer, ["a photo of toy"])
+    class_states = tokens.encode(pipeline.text_encoder, ids).expand(1, 2, -1, -1)  # one for all runs
+
+    def near_the_class(problem):
+        noisy, timesteps = problem.latents + problem.step.noise, problem.step.timesteps
+        known = problem.frozen(noisy, timesteps, class_states)
+        return (
+            (problem.predict(noisy, timesteps, class_states.expand(3, -1, -1, -1)) - known).square().mean((1, 2, 3, 4))
+        )
+
+    configs = [config(prior_weight=1.0, learning_rate=rate, steps=1) for rate in (1e-2, 1e-3, 1e-4)]
+    finetune.finetune(pipeline, images(), configs=configs, terms={"prior": near_the_class})
+    count.remove()
+    assert sorted(passed) == [2, 3 * 2, 3 * 2]
+
+
 def test_terms_see_the_frozen_model(pipeline):
     distances = []
 

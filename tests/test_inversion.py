@@ -7,6 +7,7 @@ import math
 import pytest
 import tiny
 import torch
+from safetensors.torch import load_file
 
 from helpers import inversion
 from helpers.config import InputError, InversionConfig
@@ -63,6 +64,14 @@ def test_a_sweep_is_its_runs_one_by_one(dtype, tolerance, common):
         assert found.initial.shape == found.rows.shape == alone.rows.shape and len(found.rows) == settings.vectors
         assert torch.allclose(found.rows, alone.rows, rtol=tolerance, atol=tolerance)
         assert torch.allclose(found.image_rows, alone.image_rows, rtol=tolerance, atol=tolerance)
+
+
+@pytest.mark.parametrize("most", [3, 2])
+def test_a_batch_that_does_not_fit_passes_in_parts(pipeline, most):
+    configs = [config(batch_size=4, learning_rate=rate) for rate in (1e-2, 1e-3)]
+    whole, parts = (inversion.invert(pipeline, images(), configs=configs, most=n) for n in (0, most))
+    for one, other in zip(whole, parts, strict=True):
+        assert torch.allclose(one.rows, other.rows, atol=1e-5)
 
 
 def test_a_sweep_goes_on_beside_a_run_that_fails(pipeline):
@@ -171,6 +180,18 @@ def test_the_usual_rate_goes_with_the_size_of_words(pipeline):
             assert inversion.usual_learning_rate(pipeline) == pytest.approx(2 * before)
         finally:
             table.mul_(0.5)
+
+
+@pytest.mark.parametrize("vectors", [1, 3])
+def test_comfyui_finds_all_rows_by_its_encoders_name(pipeline, tmp_path, vectors):
+    rows = torch.randn(vectors, tiny.WIDTH, generator=torch.Generator().manual_seed(0))
+    inversion.save_comfyui_embedding(tmp_path / "alba.safetensors", rows)
+    found = load_file(tmp_path / "alba.safetensors")
+    assert list(found) == ["clip_l"] and torch.equal(found["clip_l"], rows)
+    plain = tiny.pipeline()
+    plain.tokenizer = copy.deepcopy(plain.tokenizer)
+    plain.load_textual_inversion(tmp_path / "alba.safetensors", token="<s>")  # diffusers takes the only tensor too
+    assert torch.equal(plain.text_encoder.get_input_embeddings().weight[-vectors:], rows)
 
 
 def test_a_word_row_is_the_mean_of_its_words(pipeline):

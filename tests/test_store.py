@@ -92,4 +92,5 @@ def test_all_rows_are_one_table(tmp_path):
     }
     ours = table[table["run"] == "abc"]
     assert set(ours["concept"]) == {"alba"} and set(ours["training.learning_rate"]) == {0.01}
+    assert set(ours["training.checkpoints"]) == {"1 2"}
     assert store.load_runs(tmp_path / "nothing", committed=None).empty

@@ -141,6 +141,25 @@ def test_finetuning_starts_from_one_pivot(world, tmp_path):
     assert rows_of(tmp_path / "runs").groupby("run")["reconstruction_training"].mean().nunique() == 2
 
 
+def test_prior_preservation_is_an_axis_of_a_sweep(world, tmp_path):
+    whole = content(world) | {"method": "finetuning"}
+    whole["training"] = {"subject": "toy", "steps": 2, "batch_size": 2, "prior_weight": [0.0, 1.0], "class_images": 3}
+    (tmp_path / "grid.yaml").write_text(yaml.safe_dump(whole))
+    (batch,) = sweep.planned_batches(grid.load_grid(tmp_path / "grid.yaml"), "cpu")
+    done = sweep.run_sweep(batch, folder=tmp_path / "runs")
+    assert list(done.values()) == ["finished"] * 2
+    losses = [store.load_metrics(tmp_path / "runs", run)["loss"].iloc[0] for run in done]
+    assert losses[1] > losses[0], "the class's pictures have a loss too"
+
+
+def test_a_masked_loss_needs_masks(world, tmp_path):
+    whole = content(world) | {"method": "finetuning"}
+    whole["training"] = {"subject": "toy", "steps": 2, "batch_size": 2, "masked": True}
+    (tmp_path / "grid.yaml").write_text(yaml.safe_dump(whole))
+    with pytest.raises(InputError, match="no masks"):
+        sweep.run_sweep(grid.load_grid(tmp_path / "grid.yaml"), folder=tmp_path / "runs")
+
+
 def test_the_model_as_it_was_is_a_run_too(world, tmp_path):
     whole = content(world) | {"method": "reference", "training": {"class_word": ["toy", "toy", ""]}}
     (tmp_path / "grid.yaml").write_text(yaml.safe_dump(whole))
@@ -180,6 +199,8 @@ def test_rows_in_a_committed_report_are_finished(world, tmp_path, undisturbed, m
     known = frozenset(undisturbed["run"])
     monkeypatch.setattr(store, "committed_runs", lambda: known)
     assert set(sweep.run_sweep(configs, folder=tmp_path / "runs", train="never")) == known
+    with pytest.raises(InputError, match="4 runs are not in"):
+        sweep.run_sweep(configs, folder=tmp_path / "runs", train="never", whole=True)
 
 
 @pytest.mark.parametrize(("options", "part"), [({"shard": (2, 2)}, "shard"), ({"executor": "slurm"}, "serial, ray")])
