@@ -7,6 +7,7 @@ prompts among it, is escaped on its way into HTML.
 import base64
 import html
 import io
+import itertools
 import logging
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -14,6 +15,7 @@ from typing import Any
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
+import seaborn
 from IPython.display import display, update_display
 from matplotlib.figure import Figure
 
@@ -50,6 +52,7 @@ CONDITIONS = {
     "reconstructed": ("#6b7280", "X"),
     "generated": ("#5c6bc0", "h"),
     "class word": ("#8a8f98", "P"),
+    "without S*": ("#c4b5a0", "p"),
     "inversion": ("#0072b2", "o"),
     "lora": ("#d55e00", "s"),
     "pivotal": ("#009e73", "D"),
@@ -81,6 +84,15 @@ def mark(condition: str) -> dict[str, str]:
         raise ValueError(f"Condition {condition!r} has no colour yet: add it to helpers.figures.CONDITIONS.")
     colour, marker = CONDITIONS[condition]
     return {"color": colour, "marker": marker, "label": condition}
+
+
+def shades(condition: str, names: Sequence[str]) -> dict[str, dict[str, str]]:
+    """As `mark`, for several runs of one condition in their order: from light to its own colour to dark."""
+    colour, _ = CONDITIONS[condition]
+    light, dark = seaborn.light_palette(colour, 4)[1], seaborn.dark_palette(colour, 4)[1]
+    colours = seaborn.blend_palette([light, colour, dark], len(names)).as_hex()
+    markers = itertools.cycle("osD^v<>")
+    return {n: {"color": c, "marker": m, "label": n} for n, c, m in zip(names, colours, markers, strict=False)}
 
 
 def answer_here() -> None:

@@ -1,4 +1,4 @@
-"""Measuring a token: images of prompts, their vectors, and scores with intervals over images.
+"""Comparing runs of one concept: what each drew, with intervals over images.
 
 Conditions are compared at the same image indices, so they start from the same noise: a difference
 is paired. With one concept an interval speaks about other images of it, not about other concepts.
@@ -8,21 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import torch
-from diffusers import StableDiffusionPipeline
+from PIL import Image
 from torch import Tensor
-from tqdm import tqdm
 
-from helpers import scores
-from helpers.config import BATCH_PROGRESS, SamplingConfig
-from helpers.models import Scorer
-from helpers.sample import Learned, sample
+from helpers import store
+from helpers.evaluation import ON_SHEET
+from helpers.perform import SHEET_WIDTH
 from helpers.stats import Interval, jackknife
-
-CHUNK_BATCHES = 8
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,41 +39,33 @@ class Measured:
         return Measured(prompts=names, vectors=self.vectors[chosen], images=self.images[chosen])
 
 
-def measure(
-    pipeline: StableDiffusionPipeline,
-    scorer: Scorer,
-    prompts: Sequence[str],
-    *,
-    count: int,
-    config: SamplingConfig,
-    learned: Learned | None = None,
-    keep: int = 8,
-) -> Measured:
-    """Draw images 0 to count - 1 of each prompt, packed into batches, and embed them.
+def drawn_by(runs: Path, run: str, prompts: Sequence[str]) -> Measured:
+    """What a finished run drew of some of its prompts after its last update.
 
     Args:
-        pipeline: draws the images.
-        scorer: embeds them.
-        prompts: P texts, with S* where rows are meant.
-        count: N, images of each prompt.
-        config: of the sampler.
-        learned: what one run learned; its rows stand for S*.
-        keep: how many images of each prompt are kept; the others are embedded and dropped.
+        runs: the store.
+        run: its hash.
+        prompts: P of its prompts, with S*, of which it drew equally many pictures.
     """
-    jobs = [(prompt, index) for prompt in prompts for index in range(count)]
-    size = CHUNK_BATCHES * config.batch_size
-    vectors, kept = [], []
-    with tqdm(total=len(jobs), desc="drawing", unit="image", **BATCH_PROGRESS) as bar:
-        for chunk in (jobs[start : start + size] for start in range(0, len(jobs), size)):
-            texts, indices = [prompt for prompt, _ in chunk], [index for _, index in chunk]
-            images = sample(pipeline, texts, indices=indices, config=config, learned=learned, on_batch=bar.update)
-            vectors.append(scores.embed_images(scorer, images))
-            kept.append(images[torch.tensor(indices) < keep])
+    rows = store.load_scores(runs, run)
+    last = rows[rows["step"] == rows["step"].max()]
+    places = [last.index[last["prompt"] == prompt].to_numpy() for prompt in prompts]
+    on_sheet = last[last["index"] < ON_SHEET]["prompt"].to_numpy()
+    tiles = sheet(runs / run / "samples.png", len(on_sheet))
     return Measured(
         prompts=tuple(prompts),
-        vectors=torch.cat(vectors).unflatten(0, (len(prompts), count)),
-        images=torch.cat(kept).unflatten(0, (len(prompts), min(keep, count))),
+        vectors=store.load_vectors(runs, run)[np.stack(places)],
+        images=torch.stack([tiles[torch.from_numpy(on_sheet == prompt)] for prompt in prompts]),
     )
+
+
+def sheet(path: Path, count: int) -> Tensor:
+    """The `count` square pictures [count, 3, S, S] uint8 of a contact sheet, SHEET_WIDTH a row."""
+    with Image.open(path) as picture:
+        pixels = torch.from_numpy(np.array(picture.convert("RGB")))
+    size = pixels.shape[1] // SHEET_WIDTH
+    tiles = pixels.unflatten(0, (-1, size)).unflatten(2, (SHEET_WIDTH, size))  # row, y, column, x, channel
+    return tiles.permute(0, 2, 4, 1, 3).flatten(0, 1)[:count]
 
 
 def over_images(score: Callable[[Tensor], Tensor], *measured: Measured) -> Interval:
@@ -94,29 +83,17 @@ def over_images(score: Callable[[Tensor], Tensor], *measured: Measured) -> Inter
     return jackknife(statistic, n=measured[0].vectors.shape[1], unit="images")
 
 
-def image_rows(
-    condition: str, measured: Measured, templates: Sequence[str], *, references: Tensor, texts: Tensor
-) -> pd.DataFrame:
-    """One row an image: its mean cosine with the training images, and its cosine with its prompt's text.
+def share_over_images(rows: pd.DataFrame, column: str, *, prompts: Sequence[str]) -> Interval:
+    """Share of pictures of which a column is true, with its interval over images; prompts without a value are left out.
 
     Args:
-        condition: name of the condition.
-        measured: images of P prompts.
-        templates: the P prompts with S* in them, the same for all conditions.
-        references: [M, D] unit vectors of the training images.
-        texts: [P, D] unit vectors of the prompts without S*.
+        rows: of one run after one number of updates, one row an image.
+        column: true, false, or missing.
+        prompts: those that count.
     """
-    prompts, count = measured.vectors.shape[:2]
-    return pd.DataFrame(
-        {
-            "condition": condition,
-            "template": np.repeat(list(templates), count),
-            "prompt": np.repeat(measured.prompts, count),
-            "index": np.tile(np.arange(count), prompts),
-            "reconstruction": scores.reconstruction(measured.vectors, references).flatten().numpy(),
-            "text_cosine": (measured.vectors * texts.unsqueeze(1)).sum(dim=-1).flatten().numpy(),
-        }
-    )
+    known = rows[rows["prompt"].isin(prompts) & rows[column].notna()]
+    by_image = known.pivot(index="index", columns="prompt", values=column).to_numpy(float)
+    return jackknife(lambda chosen: float(by_image[chosen].mean()), n=len(by_image), unit="images")
 
 
 def pairs_among(vectors: Tensor) -> Interval:

@@ -1,37 +1,41 @@
-"""Measuring prompts: packed drawing, paired intervals, tidy rows."""
+"""Comparing runs: what the store has of each, paired intervals."""
 
+import pandas as pd
 import pytest
-import tiny
 import torch
 
-from helpers import scores, tradeoff
-from helpers.config import SamplingConfig
-from helpers.models import load_scorer
-from helpers.sample import sample
-
-CONFIG = SamplingConfig(steps=2, batch_size=2)
-PROMPTS = ["a photo of a dog", "a toy on the moon"]
+from helpers import scores, store, tradeoff
+from helpers.perform import as_png
 
 
-@pytest.fixture(scope="module")
-def pipeline():
-    return tiny.pipeline()
+@pytest.fixture
+def run(tmp_path):
+    """A run of two prompts, of 10 and of 3 pictures, after 5 and after 9 updates; returns the pictures on its sheet."""
+    counts = {"S*": 10, "S* on the moon": 3}
+    jobs = [(step, prompt, i) for step in (5, 9) for prompt, n in counts.items() for i in range(n)]
+    rows = pd.DataFrame(jobs, columns=["step", "prompt", "index"])
+    rows["joint"] = (rows["index"] == 1).astype("boolean").where(rows["prompt"] != "S*")
+    pictures = torch.randint(0, 255, (8 + 3, 3, 4, 4), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    with store.written(tmp_path, "abc") as writing:
+        writing.scores(rows)
+        writing.vectors(torch.arange(len(rows)).float()[:, None])
+        writing.sheet(as_png(pictures))
+    return pictures
 
 
-@pytest.fixture(scope="module")
-def scorer(tmp_path_factory):
-    return load_scorer(str(tiny.save_scorer(tmp_path_factory.mktemp("models") / "scorer")), device="cpu")
+def test_a_run_is_read_prompt_by_prompt(run, tmp_path):
+    found = tradeoff.drawn_by(tmp_path, "abc", ["S* on the moon"])
+    assert found.vectors.tolist() == [[[23.0], [24.0], [25.0]]], "those after the last update"
+    assert torch.equal(found.images[0], run[8:])
+    assert torch.equal(tradeoff.drawn_by(tmp_path, "abc", ["S*"]).images[0], run[:8])
+    both = tradeoff.Measured(prompts=("a", "b"), vectors=torch.rand(2, 3, 1), images=torch.rand(2, 1, 3, 4, 4))
+    assert both.of([1]).prompts == ("b",) and torch.equal(both.of([1]).vectors[0], both.vectors[1])
 
 
-def test_every_prompt_gets_its_images(pipeline, scorer, monkeypatch):
-    monkeypatch.setattr(tradeoff, "CHUNK_BATCHES", 2)
-    found = tradeoff.measure(pipeline, scorer, PROMPTS, count=3, config=CONFIG, keep=2)
-    alone = sample(pipeline, [PROMPTS[1]] * 3, indices=range(3), config=CONFIG)
-    assert found.vectors.shape[:2] == (2, 3) and found.images.shape[:2] == (2, 2)
-    assert (found.images[1].int() - alone[:2].int()).abs().max() <= 1
-    assert torch.allclose(found.vectors[1], scores.embed_images(scorer, alone), atol=1e-2)
-    second = found.of([1])
-    assert second.prompts == (PROMPTS[1],) and torch.equal(second.vectors[0], found.vectors[1])
+def test_shares_count_images_with_a_value(run, tmp_path):
+    rows = store.load_scores(tmp_path, "abc")
+    found = tradeoff.share_over_images(rows[rows["step"] == 9], "joint", prompts=["S*", "S* on the moon"])
+    assert (found.value, found.n, found.unit) == (pytest.approx(1 / 3), 3, "images")
 
 
 def unit(*shape, seed=0):
@@ -66,13 +70,3 @@ def test_pairs_among_leaves_out_each_image_with_itself():
     found = tradeoff.pairs_among(vectors)
     assert found.value == pytest.approx(expected.item(), abs=1e-6)
     assert found.low <= found.value <= found.high < 1
-
-
-def test_rows_are_tidy():
-    references, texts, vectors = unit(3, 8, seed=1), unit(2, 8, seed=2), unit(2, 4, 8)
-    templates = ["S* one", "S* two"]
-    rows = tradeoff.image_rows("inversion", measured(vectors), templates, references=references, texts=texts)
-    assert len(rows) == 8
-    row = rows[(rows.template == "S* two") & (rows["index"] == 3)].iloc[0]
-    assert row.text_cosine == pytest.approx((vectors[1, 3] @ texts[1]).item(), abs=1e-6)
-    assert row.reconstruction == pytest.approx((vectors[1, 3] @ references.T).mean().item(), abs=1e-6)
