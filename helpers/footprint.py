@@ -10,6 +10,8 @@ import torch
 from diffusers import StableDiffusionPipeline
 from torch import Tensor, nn
 
+from helpers.arithmetic import arithmetic_for, computed
+
 SHARE_OF_MEMORY = 0.6
 """Of all there is, so that the answer is the same at every start."""
 KEPT_FOR_BACKWARD = 3.0
@@ -35,13 +37,14 @@ class Footprint:
 def footprint_of(pipeline: StableDiffusionPipeline, *, pictures: int = 4) -> Footprint:
     """Measure one pass of the UNet."""
     unet, counted = pipeline.unet, []
+    forward = computed(unet, arithmetic_for(pipeline.device), hooked=True)
     side, width = unet.config.sample_size, unet.config.cross_attention_dim
     options = {"device": pipeline.device, "dtype": unet.dtype}
     noisy = torch.zeros(pictures, unet.config.in_channels, side, side, **options)
     states = torch.zeros(pictures, pipeline.tokenizer.model_max_length, width, **options)
 
     def passed() -> None:
-        unet(noisy, torch.zeros(pictures, device=pipeline.device), encoder_hidden_states=states)
+        forward(noisy, torch.zeros(pictures, device=pipeline.device), states)
         if pipeline.device.type == "cuda":
             torch.cuda.synchronize()
 

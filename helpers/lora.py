@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import contextlib
 import math
+import os
+import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
@@ -18,13 +20,13 @@ from peft import LoraConfig
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from helpers.files import folder_aside
 from helpers.plan import generator
 from helpers.train import Shapes
 
 ATTENTION = ("to_q", "to_k", "to_v", "to_out.0")
 CONVOLUTIONS = ("conv1", "conv2")
 TEXT_ATTENTION = ("q_proj", "k_proj", "v_proj", "out_proj")
+LORA_FILE = "pytorch_lora_weights.safetensors"
 Adapters = dict[str, Tensor]
 """By "<module>.down" [R, rank, in] (a convolution's [R, rank, in, k, k]) and "<module>.up" [R, out, rank]."""
 
@@ -125,8 +127,8 @@ def save_lora(
     alpha: float,
     targets: Sequence[str],
     text_encoder: Adapters | None = None,
-) -> None:
-    """Write one run's adapters as `pytorch_lora_weights.safetensors`, for `pipe.load_lora_weights`.
+) -> Path:
+    """Write one run's adapters into a folder as `pytorch_lora_weights.safetensors`, for `pipe.load_lora_weights`.
 
     The adapter's metadata go into the file: without them diffusers takes alpha for the rank.
     """
@@ -138,8 +140,11 @@ def save_lora(
     for part, (adapters, settings) in parts.items():
         named[f"{part}_lora_layers"] = {peft_name(key): tensor.cpu() for key, tensor in peft_layout(adapters).items()}
         named[f"{part}_lora_adapter_metadata"] = settings.to_dict()
-    with folder_aside(folder) as aside:
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder, prefix=".") as aside:
         StableDiffusionPipeline.save_lora_weights(aside, safe_serialization=True, **named)
+        os.replace(Path(aside) / LORA_FILE, folder / LORA_FILE)
+    return folder / LORA_FILE
 
 
 def peft_layout(adapters: Adapters) -> Adapters:

@@ -13,8 +13,8 @@ LAYERS = {
     "world.sampling world.scene world.styles world.things world.vocabulary",
     2: "attention distances evaluation finetune footprint geometry grid inversion lora probes regularizers sample "
     "scores stats terms tokens train travelled",
-    3: "bootstrap check cost figures kept lab leases lint parameters perform personalise publish publish_html "
-    "publish_run results store sweep tradeoff trained workbench world.build world.card world.chibi world.clip "
+    3: "artifacts bootstrap check cost figures kept lab leases lint parameters perform personalise publish "
+    "publish_html publish_run results store sweep tradeoff trained workbench world.build world.card world.chibi world.clip "
     "world.export world.eye world.fit world.instruments world.measures world.nearmiss world.networks world.pilot "
     "world.rendered world.stages",
 }

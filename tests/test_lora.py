@@ -87,8 +87,11 @@ def test_plain_diffusers_draws_with_the_exported_file(tmp_path):
     with lora.attached(modules, adapters, scale=ALPHA / RANK):
         expected = pipeline.unet(noisy, timesteps, encoder_hidden_states=states).sample
     one = {name: tensor[0] for name, tensor in adapters.items()}
+    (tmp_path / "lora").mkdir()
+    (tmp_path / "lora" / "mine.txt").touch()
     lora.save_lora(tmp_path / "lora", one, rank=RANK, alpha=ALPHA, targets=lora.ATTENTION)
-    assert [path.name for path in (tmp_path / "lora").iterdir()] == ["pytorch_lora_weights.safetensors"]
+    names = sorted(path.name for path in (tmp_path / "lora").iterdir())
+    assert names == ["mine.txt", "pytorch_lora_weights.safetensors"]
     pipeline.load_lora_weights(tmp_path / "lora")
     found = pipeline.unet(noisy, timesteps, encoder_hidden_states=states).sample
     assert torch.allclose(found, expected, atol=1e-5)

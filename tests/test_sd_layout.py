@@ -6,12 +6,11 @@ import tiny
 import torch
 from diffusers import StableDiffusionPipeline
 from PIL import Image
-from safetensors.torch import load_file
 
 from helpers import grid, store, sweep
+from helpers.artifacts import export
 from helpers.config import FinetuneConfig, InversionConfig, SamplingConfig
-from helpers.inversion import save_learned_embeds
-from helpers.lora import save_lora
+from helpers.finetune import of_part
 from helpers.models import load_pipeline
 from helpers.perform import perform
 from helpers.sample import Learned, initial_latents, make_solver, sample
@@ -40,10 +39,11 @@ def run_config(world, training, pivot=None):
 
 
 def finished(world, folder, config):
-    """Checkpoint tensors of a run that is made, and the number of its rows."""
+    """A run that is made, the tensors of its last checkpoint, and its rows."""
     ((run, status),) = perform((config,), folder=folder).items()
     assert status == store.FINISHED
-    return load_file(sorted((folder / run / "checkpoints").iterdir())[-1]), load_runs(folder, committed=None)
+    tensors = store.load_checkpoint(folder, run, config.training.steps)
+    return run, tensors, load_runs(folder, committed=None)
 
 
 def same_as_plain(world, pipe, learned, prompt, plain_prompt):
@@ -61,29 +61,26 @@ def same_as_plain(world, pipe, learned, prompt, plain_prompt):
 
 def test_inversion_from_training_to_plain_diffusers(world, tmp_path):
     config = run_config(world, InversionConfig(class_word="toy", steps=2, batch_size=2, learning_rate=0.1))
-    tensors, rows = finished(world, tmp_path / "runs", config)
+    run, tensors, rows = finished(world, tmp_path / "runs", config)
     assert len(rows) == 4 and rows["reconstruction_training"].notna().all()
-    save_learned_embeds(tmp_path / "token" / "learned_embeds.safetensors", tensors["rows"], placeholder="<s>")
+    token, _ = export(tmp_path / "runs", run, tmp_path / "out", placeholder="<s>")
     pipe = StableDiffusionPipeline.from_pretrained(world / "model", safety_checker=None)
-    pipe.load_textual_inversion(tmp_path / "token" / "learned_embeds.safetensors")
+    pipe.load_textual_inversion(token)
     learned = Learned(rows=(tensors["rows"],))
     same_as_plain(world, pipe, learned, "a photo of S* on the moon", "a photo of <s> on the moon")
 
 
 def test_pivotal_tuning_from_training_to_plain_diffusers(world, tmp_path):
     pivot = InversionConfig(class_word="toy", steps=1, batch_size=2)
-    training = FinetuneConfig(learning_rate=1e-2, steps=2, batch_size=2, rank=2, alpha=4.0)
-    tensors, rows = finished(world, tmp_path / "runs", run_config(world, training, pivot))
+    training = FinetuneConfig(learning_rate=1e-2, steps=2, batch_size=2, rank=2, alpha=4.0, text_encoder=True)
+    run, tensors, rows = finished(world, tmp_path / "runs", run_config(world, training, pivot))
     assert len(rows) == 4
-    adapters = {n.removeprefix("unet "): t for n, t in tensors.items() if n.startswith("unet ")}
-    save_lora(tmp_path / "lora", adapters, rank=2, alpha=4.0, targets=training.targets)
-    save_learned_embeds(tmp_path / "token" / "learned_embeds.safetensors", tensors["rows"], placeholder="<s>")
+    token, _, adapters = export(tmp_path / "runs", run, tmp_path / "out", placeholder="<s>")
     pipe = StableDiffusionPipeline.from_pretrained(world / "model", safety_checker=None)
-    pipe.load_textual_inversion(tmp_path / "token" / "learned_embeds.safetensors")
-    pipe.load_lora_weights(tmp_path / "lora")
-    learned = Learned(
-        rows=(tensors["rows"],), unet={name: tensor[None] for name, tensor in adapters.items()}, scale=2.0
-    )
+    pipe.load_textual_inversion(token)
+    pipe.load_lora_weights(adapters)
+    unet, text = ({name: tensor[None] for name, tensor in of_part(tensors, part).items()} for part in ("unet", "text"))
+    learned = Learned(rows=(tensors["rows"],), unet=unet, text=text, scale=2.0)
     same_as_plain(world, pipe, learned, "a photo of S*", "a photo of <s>")
 
 
