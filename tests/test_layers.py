@@ -14,9 +14,9 @@ LAYERS = {
     2: "attention distances evaluation finetune footprint geometry grid inversion lora probes regularizers sample "
     "scores stats terms tokens train travelled",
     3: "artifacts bootstrap check cost figures kept lab leases lint parameters perform personalise publish "
-    "publish_html publish_run results store sweep tradeoff trained workbench world.build world.card world.chibi world.clip "
-    "world.export world.eye world.fit world.instruments world.measures world.nearmiss world.networks world.pilot "
-    "world.rendered world.stages",
+    "publish_html publish_run results store sweep tradeoff trained workbench world.build world.card world.chibi "
+    "world.clip world.export world.eye world.fit world.instruments world.measures world.nearmiss world.networks "
+    "world.pilot world.rendered world.stages",
 }
 LAYER = {f"helpers.{name}": layer for layer, names in LAYERS.items() for name in names.split()}
 ALONE = {"helpers", "helpers.__main__", "helpers.world"}

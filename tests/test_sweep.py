@@ -230,10 +230,14 @@ def kill_in_the_middle(path: Path, folder: Path, later: float) -> None:
 @pytest.mark.parametrize("times", [1, pytest.param(5, marks=pytest.mark.slow)])
 def test_a_killed_sweep_goes_on_where_it_stopped(world, tmp_path, undisturbed, times):
     path, chance = write_grid(world, tmp_path), random.Random(os.getpid())
+    finished = {}
     for _ in range(times):
-        kill_in_the_middle(path, tmp_path / "runs", chance.uniform(0, 0.5))
+        kill_in_the_middle(path, tmp_path / "runs", chance.uniform(0, 2))
+        for result in (tmp_path / "runs").glob("*/result.json"):
+            finished.setdefault(result, result.stat().st_mtime_ns)
     assert start(path, tmp_path / "runs").wait() == 0
     pd.testing.assert_frame_equal(rows_of(tmp_path / "runs"), undisturbed)
+    assert all(result.stat().st_mtime_ns == written for result, written in finished.items()), "none was made twice"
 
 
 @pytest.mark.slow
@@ -243,6 +247,32 @@ def test_two_processes_do_every_run_once(world, tmp_path, undisturbed):
     assert [one.wait() for one in both] == [0, 0]
     pd.testing.assert_frame_equal(rows_of(tmp_path / "runs"), undisturbed)
     assert not list((tmp_path / "runs").glob(".leases/*.lease"))
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A folder of its own file system, which has room for two of the four runs, and a function that enlarges it."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=160k", "tmpfs", str(folder)]
+    if subprocess.run(mount, capture_output=True).returncode:
+        pytest.skip("no file system can be mounted here")
+    yield folder, lambda: subprocess.run(["mount", "-o", "remount,size=64m", str(folder)], check=True)
+    subprocess.run(["umount", str(folder)], check=True)
+
+
+@pytest.mark.slow
+def test_a_full_disk_stops_the_sweep_and_leaves_what_is_finished(world, tmp_path, undisturbed, small_disk):
+    folder, enlarge = small_disk
+    path = write_grid(world, tmp_path)
+    stopped = subprocess.run(command(path, folder / "runs"), cwd=ROOT, capture_output=True, text=True)
+    assert stopped.returncode == 2 and "is full: make room" in stopped.stderr.splitlines()[-1]
+    assert "Traceback" not in stopped.stderr
+    before = rows_of(folder / "runs")
+    assert 1 <= before["run"].nunique() < 4
+    enlarge()
+    assert start(path, folder / "runs").wait() == 0
+    pd.testing.assert_frame_equal(rows_of(folder / "runs"), undisturbed)
 
 
 @pytest.fixture
