@@ -12,7 +12,7 @@ from pathlib import Path
 
 import torch
 
-from benchmarks import pictures, scripts
+from benchmarks import limits, pictures, scripts
 from helpers import files
 from helpers.config import InputError
 from helpers.results import machine
@@ -60,6 +60,8 @@ def main() -> int:
     numbers["pictures"] = pictures.compare()
     for method in ("inversion", "finetuning"):
         numbers[method] = scripts.compare(method, diffusers)
+        taken = numbers[method]["sweep"]["seconds"]
+        numbers[method]["arithmetic"] = limits.compare(method, scripts.SWEEP, taken)
     device = torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu"
     target = files.ROOT / "build" / "bench.json"
     files.write_json(target, {"device": device, **machine(), "numbers": numbers})
