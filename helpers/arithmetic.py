@@ -44,7 +44,7 @@ def computed(unet: UNet2DConditionModel, arithmetic: Arithmetic, *, hooked: bool
         arithmetic: see there.
         hooked: whether adapters will be hooked in.
     """
-    forward = torch.compile(unet) if arithmetic.compiled and not hooked else unet
+    forward = compiled(unet) if arithmetic.compiled and not hooked else unet
 
     def predict(noisy: Tensor, timesteps: Tensor, states: Tensor) -> Tensor:
         with torch.autocast(unet.device.type, torch.bfloat16, enabled=arithmetic.autocast):
@@ -52,3 +52,9 @@ def computed(unet: UNet2DConditionModel, arithmetic: Arithmetic, *, hooked: bool
         return predicted.to(torch.promote_types(predicted.dtype, torch.float32))
 
     return predict
+
+
+def compiled(unet: UNet2DConditionModel) -> Callable:
+    """The UNet by torch.compile; on a machine without a working compiler torch says so and goes on without."""
+    torch._dynamo.config.suppress_errors = True
+    return torch.compile(unet)

@@ -14,15 +14,19 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import torch
+from safetensors.torch import save
 from torch import Tensor
 
 from helpers import store
 from helpers.config import InputError
+from helpers.files import write_bytes
 from helpers.finetune import of_part
-from helpers.inversion import save_comfyui_embedding, save_learned_embeds
 from helpers.lora import save_lora
 
 log = logging.getLogger(__name__)
+COMFYUI_ENCODER = "clip_l"
+"""ComfyUI's name of Stable Diffusion 1's text encoder; for that of 2 it takes the only tensor, whatever its name."""
 
 
 def export(runs: Path, run: str, folder: Path, *, step: int = 0, placeholder: str = "<s*>") -> list[Path]:
@@ -62,6 +66,20 @@ def export_lora(folder: Path, tensors: Mapping[str, Tensor], training: Mapping[s
     settings = {name: training[name] for name in ("rank", "alpha", "targets")}
     text = of_part(tensors, "text") or None
     return save_lora(folder, of_part(tensors, "unet"), text_encoder=text, **settings)
+
+
+def save_learned_embeds(path: Path, rows: Tensor, *, placeholder: str) -> None:
+    """Write rows [K, D] as diffusers does (learned_embeds.safetensors), for `pipe.load_textual_inversion`."""
+    vectors = rows.detach().to("cpu", torch.float32).contiguous()
+    write_bytes(path, save({placeholder: vectors[0] if len(vectors) == 1 else vectors}))
+
+
+def save_comfyui_embedding(path: Path, rows: Tensor) -> None:
+    """Write rows [K, D] as ComfyUI reads them: by the name of the text encoder; the file's name is the token's.
+
+    In a prompt there, embedding:<file's name> stands for all rows.
+    """
+    write_bytes(path, save({COMFYUI_ENCODER: rows.detach().to("cpu", torch.float32).contiguous()}))
 
 
 def main(words: Sequence[str] | None = None) -> int:

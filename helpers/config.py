@@ -18,10 +18,6 @@ import torch
 HASH_LENGTH = 16
 
 
-BATCH_PROGRESS = {"delay": 4, "mininterval": 5}
-"""Of a tqdm bar: none for what takes seconds, and few lines where each update becomes one, as in papermill."""
-
-
 class InputError(ValueError):
     """Bad input by a user: one sentence that says what is wrong, where, and what to do."""
 
@@ -53,7 +49,8 @@ class InversionConfig:
     norm: str = "free"
     """What happens to the rows' lengths: one of NORMS."""
     learning_rate: float = 5e-3
-    """Adam's constant step size, in units of an embedding entry (the paper's base rate)."""
+    """Adam's constant step size, in units of an embedding entry (the paper's base rate); radians a step where the norm
+    is fixed."""
     steps: int = 1000
     """Number of updates."""
     batch_size: int = 4
@@ -139,14 +136,13 @@ class FinetuneConfig:
             "log_every",
         )
         require_seed(self)
-        low, high = self.timestep_range
-        if not 0 <= low < high <= 1:
+        if len(self.timestep_range) != 2 or not 0 <= self.timestep_range[0] < self.timestep_range[1] <= 1:
             raise InputError(f"timestep_range is {list(self.timestep_range)}: give two shares from 0 to 1, in order.")
         if not self.subject.strip():
             raise InputError("subject is empty: give S*, a class word such as character, or a rare word.")
         if not self.targets:
             raise InputError("targets is empty: name modules of the UNet, such as to_q to_k to_v to_out.0.")
-        if self.token_learning_rate < 0 or self.prior_weight < 0:
+        if not all(math.isfinite(value) and value >= 0 for value in (self.token_learning_rate, self.prior_weight)):
             raise InputError("token_learning_rate and prior_weight must be 0 or above.")
         require_checkpoints(self)
 

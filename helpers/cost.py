@@ -8,18 +8,20 @@ from dataclasses import dataclass
 
 from diffusers import StableDiffusionPipeline
 
-from helpers.config import InversionConfig, ReferenceConfig, results_at
+from helpers.config import InversionConfig, ReferenceConfig, SamplingConfig, logged_at, results_at
+from helpers.distances import PROBE
 from helpers.evaluation import ON_SHEET
 from helpers.footprint import KEPT_FOR_BACKWARD, Footprint
-from helpers.grid import Batch, RunConfig, pictures_a_step
+from helpers.grid import Batch, RunConfig, Training, pictures_a_step
 from helpers.lora import adapted_modules, adapter_shapes
 from helpers.models import image_size
+from helpers.travelled import PROBED
 from helpers.workbench import prompts_of
 
 BACKWARD = 2.0
 """Time of the pass back over that of the pass footprint."""
-ROW_BYTES, SHEET_BYTES = 80, 9000
-"""Of scores.parquet a picture, and of a contact sheet a picture of 64 pixels."""
+ROW_BYTES, SHEET_BYTES = 250, 9000
+"""Of scores.parquet and vectors.safetensors a picture, and of a contact sheet a picture of 64 pixels."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,6 +59,11 @@ def cost_of(batches: Sequence[Batch], footprint: Footprint, pipeline: StableDiff
         training, evaluation = batch[0].training, batch[0].evaluation
         together = sum(pictures_a_step(config.training) for config in batch)
         trained += together * training.steps
+        pivots = {config.pivot for config in batch if config.pivot}
+        trained += sum(pivot.steps * pivot.batch_size for pivot in pivots)
+        drawn += len(batch) * measured_pictures(training)
+        if any(getattr(config.training, "prior_weight", 0) for config in batch):
+            drawn += training.class_images * 2 * SamplingConfig().steps
         images = len(batch) * len(results_at(training)) * sum(prompts_of(evaluation)[1])
         pictures += images
         drawn += images * evaluation.sampling.steps * (2 if evaluation.sampling.guided else 1)
@@ -71,6 +78,13 @@ def cost_of(batches: Sequence[Batch], footprint: Footprint, pipeline: StableDiff
         memory=largest,
         disk=disk,
     )
+
+
+def measured_pictures(training: Training) -> int:
+    """Pictures that pass through the UNet for the distances of a run."""
+    if isinstance(training, ReferenceConfig):
+        return 0
+    return PROBE * len(logged_at(training)) * (1 if isinstance(training, InversionConfig) else len(PROBED))
 
 
 def checkpoint_bytes(config: RunConfig, pipeline: StableDiffusionPipeline) -> int:

@@ -11,8 +11,11 @@ import torch
 from diffusers import DDPMScheduler
 from torch import Tensor
 
+from helpers.objective import LatentMoments, Predict, prediction_target
 from helpers.plan import generator
-from helpers.train import LatentMoments, Predict, prediction_target
+
+PROBE = 16
+"""Pictures of a probe."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,7 +52,7 @@ class Probe:
         return (predicted - target).square().flatten(1).mean(1)
 
 
-def make_probe(moments: LatentMoments, schedule: DDPMScheduler, *, seed: int, size: int = 16) -> Probe:
+def make_probe(moments: LatentMoments, schedule: DDPMScheduler, *, seed: int, size: int = PROBE) -> Probe:
     """A probe of `size` images, in turn, at timesteps spread evenly over the schedule."""
     count, steps = moments.mean.shape[1], schedule.config.num_train_timesteps
     g = generator(seed, "probe")

@@ -17,10 +17,11 @@ from tqdm import tqdm
 
 from helpers import scores
 from helpers.concepts import Concept
-from helpers.config import BATCH_PROGRESS, SamplingConfig
-from helpers.models import Scorer
+from helpers.config import SamplingConfig
+from helpers.progress import BATCH_PROGRESS
 from helpers.prompts import PLACEHOLDER, EditPrompt, without_placeholder
 from helpers.sample import Learned, sample
+from helpers.scorers import Scorer
 
 CHUNK_BATCHES = 8
 ON_SHEET = 8
@@ -133,7 +134,7 @@ def evaluate(
 
 
 def bounds_of(concept: Concept, instruments: Instruments, prompts: Sequence[EditPrompt]) -> dict[str, Tensor]:
-    """What training pictures score as if they were samples: nothing reconstructs better, nothing edits less.
+    """What training pictures score as if they were samples: what a model would that only copies them.
 
     Returns:
         reconstruction [N], of each picture with the others; editability [P], of their mean vector with each prompt.

@@ -14,10 +14,9 @@ import torch
 from diffusers import StableDiffusionPipeline
 from torch import Tensor
 from torch.nn import functional as F
-from tqdm import tqdm
 
 from helpers import tokens
-from helpers.config import BATCH_PROGRESS, FinetuneConfig, logged_at
+from helpers.config import FinetuneConfig, logged_at
 from helpers.lora import (
     TEXT_ATTENTION,
     Adapters,
@@ -26,20 +25,11 @@ from helpers.lora import (
     attached,
     initial_adapters,
 )
+from helpers.objective import errors, in_parts, latent_moments, noised, predictor, training_schedule
 from helpers.plan import Plan, StepPlan
 from helpers.prompts import templates
-from helpers.terms import Problem, Term
-from helpers.train import (
-    denoising_losses,
-    in_parts,
-    latent_moments,
-    pack,
-    predictor,
-    start,
-    train,
-    training_schedule,
-    unpack,
-)
+from helpers.terms import Problem, Term, timesteps_of
+from helpers.train import followed, pack, start, train, unpack
 
 SHARED = (
     "rank", "alpha", "targets", "text_encoder", "steps", "batch_size", "template_set", "flip_probability",
@@ -87,7 +77,7 @@ def finetune(
         rows: [R, K, D] the pivots: where S* stands at first, and at last if the rows are not trained.
         masks: [N, S, S] bool, where the concept is; needed by masked runs.
         terms: further terms of the loss, by name; "prior" has the weight `prior_weight`.
-        most: pictures in the UNet at once, 0 for all; see train.in_parts.
+        most: pictures in the UNet at once, 0 for all; see objective.in_parts.
 
     Raises:
         ValueError: the runs cannot share a batch, or rows or masks are missing.
@@ -102,15 +92,15 @@ def finetune(
     device, runs = moments.mean.device, len(configs)
     rows = torch.zeros(runs, 0, 0, device=device) if rows is None else rows.to(device=device, dtype=exact)
     texts = templates(common.template_set)
-    low, high = (round(share * schedule.config.num_train_timesteps) for share in common.timestep_range)
+    first, last = timesteps_of(common, schedule)
     plan = Plan(
         seed=common.seed,
         images=len(images),
         templates=len(texts),
         batch_size=common.batch_size,
         latent_shape=tuple(moments.mean.shape[2:]),
-        timesteps=high,
-        first_timestep=low,
+        timesteps=last,
+        first_timestep=first,
         flip_probability=common.flip_probability,
     )
     weights = None if not common.masked else mask_weights(masks.to(device), moments.mean.shape[-2:])
@@ -147,11 +137,20 @@ def finetune(
             with attached(adapted["unet"], parts["unet"], scale=scale):
                 return predict(noisy, timesteps, text)
 
-        tuned = in_parts(adapted_unet, most)
-        latents = moments.draw(step)
+        tuned, latents = in_parts(adapted_unet, most), moments.draw(step)
+        noisy = noised(schedule, latents, step)
+        predicted = tuned(noisy, step.timesteps, states)
         here = None if weights is None else weights[step.flips.long(), step.images]
-        losses = denoising_losses(tuned, schedule, latents, states, step, weights=here)
-        problem = Problem(step=step, latents=latents, states=states, predict=tuned, frozen=torch.no_grad()(predict))
+        losses = errors(schedule, predicted, latents, step, weights=here)
+        problem = Problem(
+            step=step,
+            latents=latents,
+            noisy=noisy,
+            states=states,
+            predicted=predicted,
+            predict=tuned,
+            frozen=torch.no_grad()(predict),
+        )
         for name, term in (terms or {}).items():
             by_run = torch.tensor([getattr(config, f"{name}_weight") for config in configs], device=device)
             losses = losses + by_run * term(problem)
@@ -160,17 +159,8 @@ def finetune(
     begin = pack(begun)
     state = start(begin, learning_rates=learning_rates(configs, begin, rows))
     steps = train(state, loss=loss, plan=plan, steps=common.steps, largest_gradient=common.largest_gradient)
-    kept, records, logged = {}, [], logged_at(common)
-    for record in tqdm(steps, total=common.steps, desc="finetuning", unit="step", **BATCH_PROGRESS):
-        records.append(record)
-        if state.step in logged:
-            kept[state.step] = state.values.detach().cpu().clone()
-    kept[state.step] = state.values.detach().cpu()
-    history = {
-        name: torch.stack([getattr(record, name) for record in records]).double().cpu()
-        for name in ("loss", "gradient_norm", "moved")
-    }
-    unpacked = {step: unpack(values, shapes) for step, values in kept.items()}
+    course = followed(state, steps, total=common.steps, logged=logged_at(common), title="finetuning")
+    unpacked = {step: unpack(values, shapes) for step, values in course.values.items()}
 
     def of_run(part: str, r: int) -> dict[int, Adapters]:
         return {s: {name: t[r].clone() for name, t in of_part(found, part).items()} for s, found in unpacked.items()}
@@ -182,7 +172,7 @@ def finetune(
             text_checkpoints=of_run("text", r),
             initial_rows=rows[r].cpu(),
             rows={step: found["rows"][r].clone() for step, found in unpacked.items()},
-            history={name: values[:, r] for name, values in history.items()},
+            history={name: values[:, r].clone() for name, values in course.history.items()},
             failed_at=failed if (failed := int(state.failed_at[r])) >= 0 else None,
         )
         for r, config in enumerate(configs)

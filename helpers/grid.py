@@ -68,7 +68,7 @@ class RunConfig:
     model: str = "chibi"
     """See models.load_pipeline."""
     scorer: str = "chibi"
-    """See models.load_scorer."""
+    """See scorers.load_scorer."""
     evaluation: EvaluationConfig = dataclasses.field(default_factory=EvaluationConfig)
     """What is scored."""
 
@@ -76,6 +76,8 @@ class RunConfig:
         needs = isinstance(self.training, FinetuneConfig) and "S*" in self.training.subject
         if needs != (self.pivot is not None):
             raise InputError("a finetuning needs a pivot if its subject has S* in it, and only then.")
+        if self.images < 0:
+            raise InputError(f"images is {self.images}: give the number of training pictures, 0 for the concept's own.")
         if self.pivot is not None and self.pivot.per_image:
             raise InputError("per_image is set in the pivot: a pivot is one token for all pictures.")
 
@@ -108,7 +110,7 @@ def batches(configs: Sequence[RunConfig], *, most: int) -> list[Batch]:
 def common_of(config: RunConfig) -> str:
     """What runs of one batch have in common, as text."""
     shared = {name: getattr(config.training, name) for name in SHARED[type(config.training)]}
-    vectors = config.pivot.vectors if config.pivot else 0
+    vectors = inversion.vectors_at(config.pivot, config.pivot.steps - 1) if config.pivot else 0
     subject = getattr(config.training, "subject", "")
     models = config.model, config.scorer, config.concept, config.images, subject
     return canonical_json([type(config.training).__name__, shared, vectors, models, config.evaluation])
@@ -138,7 +140,7 @@ def load_grid(path: Path) -> list[RunConfig]:
 def grid(kind: type, content: Mapping[str, Any], *, training: type | None = None) -> Iterator[Any]:
     """All configurations of one kind that a map describes: the product of its lists, the last one running fastest."""
     hints = typing.get_type_hints(kind) | ({"training": training} if training else {})
-    unknown = sorted(set(content) - {field.name for field in dataclasses.fields(kind)})
+    unknown = sorted(set(map(str, content)) - {field.name for field in dataclasses.fields(kind)})
     if unknown:
         raise InputError(f"{', '.join(unknown)} is unknown: {kind.__name__} has {', '.join(hints)}.")
     axes = {name: list(choices(name, hints[name], value)) for name, value in content.items()}

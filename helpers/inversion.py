@@ -9,32 +9,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 from diffusers import StableDiffusionPipeline
-from safetensors.torch import save
 from torch import Tensor
 from torch.nn.functional import normalize
-from tqdm import tqdm
 
 from helpers import tokens
-from helpers.config import BATCH_PROGRESS, InversionConfig, content_hash, logged_at
-from helpers.files import write_bytes
+from helpers.config import InversionConfig, content_hash, logged_at
+from helpers.objective import denoising_losses, in_parts, latent_moments, predictor, training_schedule
 from helpers.plan import Plan, StepPlan, generator
 from helpers.prompts import IMAGE_PLACEHOLDER, templates
-from helpers.train import (
-    TrainState,
-    Update,
-    adam,
-    denoising_losses,
-    in_parts,
-    latent_moments,
-    predictor,
-    start,
-    train,
-    training_schedule,
-)
+from helpers.train import TrainState, Update, adam, followed, start, train
 
 SHARED = (
     "steps",
@@ -48,8 +34,6 @@ SHARED = (
     "log_every",
 )
 """What the runs of one batch have in common, besides the images."""
-COMFYUI_ENCODER = "clip_l"
-"""ComfyUI's name of Stable Diffusion 1's text encoder; for that of 2 it takes the only tensor, whatever its name."""
 PRIOR = 1e-4
 """Pull towards the start's direction where the norm is fixed (2512.13672; its code's kappa)."""
 
@@ -126,7 +110,7 @@ def invert(
         pipeline: frozen, left as it is.
         images: [N, 3, S, S] uint8, S the pipeline's image size.
         configs: R runs, equal in what SHARED names.
-        most: pictures in the UNet at once, 0 for all; see train.in_parts.
+        most: pictures in the UNet at once, 0 for all; see objective.in_parts.
 
     Raises:
         InputError: an initializer is not in the vocabulary, or there is no such template set.
@@ -155,9 +139,9 @@ def invert(
     by_vectors = [tokens.tokenize(pipeline.tokenizer, texts, vectors=n + 1) for n in range(vectors)]
     ids = torch.stack(by_vectors).to(initial.device)  # [vectors, T, L]
     predict = in_parts(predictor(pipeline.unet), most)
-    places = torch.arange(initial.shape[1], device=initial.device)
-    used = torch.stack([(places < config.vectors) | (places >= vectors) for config in configs])  # the rest pads
-    weights = used * torch.tensor([[config.l2] for config in configs], device=initial.device)
+    weights = used_rows(configs, initial, vectors) * torch.tensor(
+        [[config.l2] for config in configs], device=initial.device
+    )
 
     def loss(step: StepPlan, values: Tensor) -> Tensor:
         rows = values.view_as(initial)
@@ -169,24 +153,17 @@ def invert(
 
     rates = torch.tensor([config.learning_rate for config in configs])
     state = start(initial.flatten(1), learning_rates=rates)
-    steps = train(state, loss=loss, plan=plan, steps=common.steps, update=row_update(pipeline, common.norm, initial))
-    kept, records, logged = {}, [], logged_at(common)
-    for record in tqdm(steps, total=common.steps, desc="textual inversion", unit="step", **BATCH_PROGRESS):
-        records.append(record)
-        if state.step in logged:
-            kept[state.step] = state.values.detach().view_as(initial).cpu().clone()
-    kept[state.step] = state.values.detach().view_as(initial).cpu()
-    history = {
-        name: torch.stack([getattr(record, name) for record in records]).double().cpu()
-        for name in ("loss", "gradient_norm", "moved")
-    }
+    update = row_update(pipeline, configs, initial, vectors)
+    steps = train(state, loss=loss, plan=plan, steps=common.steps, update=update)
+    course = followed(state, steps, total=common.steps, logged=logged_at(common), title="textual inversion")
+    kept = {step: values.view_as(initial) for step, values in course.values.items()}
     return [
         Inversion(
             config=config,
             initial=initial[r, : config.vectors].cpu(),
             checkpoints={step: rows[r, : vectors_at(config, step - 1)].clone() for step, rows in kept.items()},
             image_rows=kept[max(kept)][r, vectors:].clone(),
-            history={name: values[:, r] for name, values in history.items()},
+            history={name: values[:, r].clone() for name, values in course.history.items()},
             failed_at=failed if (failed := int(state.failed_at[r])) >= 0 else None,
         )
         for r, config in enumerate(configs)
@@ -199,14 +176,40 @@ def vectors_at(config: InversionConfig, step: int) -> int:
     return min(config.vectors, 1 + step // after) if after else config.vectors
 
 
-def row_update(pipeline: StableDiffusionPipeline, norm: str, initial: Tensor) -> Update:
-    """How rows move; initial [R, K, D]."""
-    if norm == "fixed":
-        return lambda state, gradient: on_sphere(state, gradient, initial)
-    if norm == "decayed":
-        length = mean_length(pipeline)
-        return lambda state, gradient: towards_length(state, adam(state, gradient), initial.shape[1:], length)
-    return adam
+def used_rows(configs: Sequence[InversionConfig], initial: Tensor, vectors: int) -> Tensor:
+    """[R, K] bool, which of the rows [R, K, D] a run has, those of images after `vectors` others; the rest pads it."""
+    places = torch.arange(initial.shape[1], device=initial.device)
+    return torch.stack([(places < config.vectors) | (places >= vectors) for config in configs])
+
+
+def row_update(
+    pipeline: StableDiffusionPipeline, configs: Sequence[InversionConfig], initial: Tensor, vectors: int
+) -> Update:
+    """How rows [R, K, D] move; those that have not joined, or only pad their run, rest, and age from their first step.
+
+    Args:
+        pipeline: says how long words are.
+        configs: R runs of one norm.
+        initial: [R, K, D], where the rows start.
+        vectors: rows before those of the images.
+    """
+    places = torch.arange(initial.shape[1], device=initial.device)
+    late = torch.tensor([[config.further_vector_after] for config in configs], device=initial.device)
+    joins = torch.where(places < vectors, places * late, 0)  # [R, K]
+    used = used_rows(configs, initial, vectors)
+    norm, length = configs[0].norm, mean_length(pipeline)
+
+    def update(state: TrainState, gradient: Tensor) -> Tensor:
+        ages = (state.step - joins).unsqueeze(-1)
+        moving = (used.unsqueeze(-1) & (ages > 0)).expand_as(initial).flatten(1)
+        if norm == "fixed":
+            moved = on_sphere(state, gradient, initial)
+        else:
+            moved = adam(state, gradient, ages=ages.clamp(min=1).expand_as(initial).flatten(1))
+            moved = towards_length(state, moved, initial.shape[1:], length) if norm == "decayed" else moved
+        return torch.where(moving, moved, state.values)
+
+    return update
 
 
 def on_sphere(state: TrainState, gradient: Tensor, initial: Tensor) -> Tensor:
@@ -214,14 +217,15 @@ def on_sphere(state: TrainState, gradient: Tensor, initial: Tensor) -> Tensor:
 
     The gradient with respect to the direction, with the constant pull of a von Mises-Fisher prior around the start, is
     projected on the tangent space and scaled to unit length; the new direction is scaled back to the sphere. The
-    learning rate is the step in radians.
+    learning rate is the step in radians. Rows without a gradient, those of images that are not in the batch, rest.
     """
     length = initial.norm(dim=-1, keepdim=True)
     direction, centre = state.values.view_as(initial) / length, initial / length
     slope = length * gradient.view_as(initial) - PRIOR * centre
     slope = slope - (slope * direction).sum(-1, keepdim=True) * direction
     moved = direction - state.learning_rates[:, :, None] * normalize(slope, dim=-1, eps=1e-8)
-    return (length * normalize(moved, dim=-1)).flatten(1)
+    seen = gradient.view_as(initial).any(dim=-1, keepdim=True)
+    return torch.where(seen, length * normalize(moved, dim=-1), state.values.view_as(initial)).flatten(1)
 
 
 def towards_length(state: TrainState, values: Tensor, shape: torch.Size, length: float) -> Tensor:
@@ -238,17 +242,3 @@ def towards_length(state: TrainState, values: Tensor, shape: torch.Size, length:
 def inversion_hash(config: InversionConfig, *, pipeline: str, images: str) -> str:
     """Hash of a training: its configuration, template texts, and fingerprints of pipeline and images."""
     return content_hash("textual inversion", config, templates(config.template_set), pipeline, images)
-
-
-def save_learned_embeds(path: Path, rows: Tensor, *, placeholder: str) -> None:
-    """Write rows [K, D] as diffusers does (learned_embeds.safetensors), for `pipe.load_textual_inversion`."""
-    vectors = rows.detach().to("cpu", torch.float32).contiguous()
-    write_bytes(path, save({placeholder: vectors[0] if len(vectors) == 1 else vectors}))
-
-
-def save_comfyui_embedding(path: Path, rows: Tensor) -> None:
-    """Write rows [K, D] as ComfyUI reads them: by the name of the text encoder; the file's name is the token's.
-
-    In a prompt there, embedding:<file's name> stands for all rows.
-    """
-    write_bytes(path, save({COMFYUI_ENCODER: rows.detach().to("cpu", torch.float32).contiguous()}))

@@ -9,7 +9,7 @@ from pathlib import Path
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
-from helpers.config import InputError, InversionConfig
+from helpers.config import InversionConfig
 from helpers.files import write_bytes
 from helpers.inversion import Inversion
 from helpers.store import RUNS
@@ -18,26 +18,20 @@ log = logging.getLogger(__name__)
 
 
 def kept_inversion(
-    run: str, *, config: InversionConfig, train: str, make: Callable[[], Inversion], folder: Path = RUNS
+    run: str, *, config: InversionConfig, make: Callable[[], Inversion], folder: Path = RUNS
 ) -> Inversion:
     """Read the inversion with hash `run`, or make and keep it.
 
     Args:
         run: see `inversion.inversion_hash`.
         config: what the hash was made of.
-        train: "missing" makes what is not there; "never" refuses to.
         make: trains.
         folder: where trainings are kept.
-
-    Raises:
-        InputError: the training is missing, or its file is damaged, and it must not be made.
     """
     path = folder / f"{run}.safetensors"
     if path.exists() and (found := _read(path, config)):
         log.info("the training %s is finished, read from %s", run, path.name)
         return found
-    if train == "never":
-        raise InputError(f"the training {run} is not in {folder}: run once with TRAIN=missing.")
     made = make()
     tensors = {"initial": made.initial, "image_rows": made.image_rows, **made.history}
     tensors |= {f"rows after {step}": rows for step, rows in made.checkpoints.items()}

@@ -31,6 +31,10 @@ LOST_AFTER = 15 * BEAT
 """Seconds without a touch after which a holder on another machine has lost its lease; clocks may differ by less."""
 
 
+NOBODY = {"host": "", "pid": 0}
+"""Holder of a lease that cannot be read, after the power failed; its age decides."""
+
+
 @contextmanager
 def lease(path: Path) -> Iterator[bool]:
     """Hold the lease at `path` while the block lasts; yields False if another living process holds it."""
@@ -58,11 +62,13 @@ def age_at_boot(process: psutil.Process) -> float:
 
 
 def _holder(path: Path) -> dict | None:
-    """What the lease says; None if it is not there."""
+    """What the lease says; None if it is not there, NOBODY if it was cut off."""
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return None
+    except ValueError:
+        return NOBODY
 
 
 def _create(path: Path, mine: dict) -> bool:
@@ -106,7 +112,9 @@ def abandoned(holder: dict, touched: float) -> bool:
     if holder["host"] != socket.gethostname():
         return time.time() - touched > LOST_AFTER
     try:
-        return abs(age_at_boot(psutil.Process(holder["pid"])) - holder["since"]) > 1
+        process = psutil.Process(holder["pid"])
+        another = abs(age_at_boot(process) - holder["since"]) > 1
+        return another or process.status() == psutil.STATUS_ZOMBIE  # killed, and its parent never looked
     except psutil.NoSuchProcess:
         return True
 

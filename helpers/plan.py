@@ -7,6 +7,7 @@ conditions of a seed see the same images, noise and timesteps.
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 from dataclasses import dataclass
 
@@ -38,6 +39,11 @@ class StepPlan:
     """[B, C, h, w] standard normal, the diffusion noise."""
     timesteps: Tensor
     """[B] whole numbers, 0 to the scheduler's number of training timesteps, exclusive."""
+
+    def to(self, device: torch.device) -> StepPlan:
+        """The same draws on another device."""
+        tensors = {name: value.to(device) for name, value in vars(self).items() if isinstance(value, Tensor)}
+        return dataclasses.replace(self, **tensors)
 
 
 @dataclass(frozen=True, kw_only=True)

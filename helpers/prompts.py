@@ -103,11 +103,6 @@ def templates(name: str) -> tuple[str, ...]:
     return TEMPLATES[name]
 
 
-def class_prompt(template: str, class_word: str) -> str:
-    """The template with the class word in S*'s place: "a photo of S*" -> "a photo of character"."""
-    return template.replace(PLACEHOLDER, class_word)
-
-
 def without_placeholder(prompt: str) -> str:
     """The prompt without S*, whose text embedding measures editability (2208.01618, section 5.1).
 
@@ -144,7 +139,11 @@ def load_edit_prompts(path: Path) -> tuple[EditPrompt, ...]:
     for kind, texts in content.items():
         if not isinstance(texts, list) or not texts:
             raise InputError(f"{path}, {kind}: {texts!r} is no list of prompts: write one a line, each after a dash.")
-    return tuple(_edit_prompt(path, kind, text) for kind, texts in content.items() for text in texts)
+    prompts = tuple(_edit_prompt(path, kind, text) for kind, texts in content.items() for text in texts)
+    texts = [prompt.text for prompt in prompts]
+    if twice := sorted({text for text in texts if texts.count(text) > 1}):
+        raise InputError(f"{path} has a prompt twice ({twice[0]!r}): take one away.")
+    return prompts
 
 
 def _edit_prompt(path: Path, kind: object, written: object) -> EditPrompt:

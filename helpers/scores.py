@@ -15,7 +15,7 @@ from torch.nn.functional import normalize
 from torchvision.transforms import InterpolationMode
 from torchvision.transforms import functional as vision
 
-from helpers.models import Scorer
+from helpers.scorers import Scorer
 
 BATCH = 64
 

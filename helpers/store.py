@@ -13,7 +13,7 @@ import hashlib
 import json
 import logging
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -147,10 +147,17 @@ def committed_runs(folder: Path = COMMITTED) -> frozenset[str]:
     return frozenset(run for rows in tables if "run" in rows for run in rows["run"].unique())
 
 
-def load_runs(store: Path = RUNS, *, committed: Path | None = COMMITTED) -> pd.DataFrame:
-    """All rows of all finished runs as one table, with the columns run and, from config.json, one a field.
+def load_runs(
+    store: Path = RUNS, *, committed: Path | None = COMMITTED, runs: Collection[str] | None = None
+) -> pd.DataFrame:
+    """All rows of all finished runs as one table, with the columns run, seed and, from config.json, one a field.
 
     Rows of committed reports (parquet files with a column run) are among them; a run that is in both counts once.
+
+    Args:
+        store: folder of all runs.
+        committed: folder of reports; None leaves them out.
+        runs: hashes of those that are wanted; all if they are not given.
     """
     parts = [] if committed is None else [pd.read_parquet(path) for path in sorted(committed.glob("*.parquet"))]
     parts = [rows for rows in parts if "run" in rows]
@@ -159,13 +166,17 @@ def load_runs(store: Path = RUNS, *, committed: Path | None = COMMITTED) -> pd.D
         if (
             "." in folder.name
             or folder.name in known
+            or (runs is not None and folder.name not in runs)
             or not (folder / "scores.parquet").exists()
             or status(store, folder.name) != FINISHED
         ):
             continue
         config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-        parts.append(pd.read_parquet(folder / "scores.parquet").assign(run=folder.name, **flat(config)))
-    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame({"run": []})
+        fields = flat(config)
+        fields["seed"] = fields.get("training.seed")
+        parts.append(pd.read_parquet(folder / "scores.parquet").assign(run=folder.name, **fields))
+    table = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame({"run": []})
+    return table if runs is None else table[table["run"].isin(runs)].reset_index(drop=True)
 
 
 def load_scores(store: Path, run: str) -> pd.DataFrame:

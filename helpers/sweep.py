@@ -7,6 +7,7 @@ system (`--shard 0/4`), or as tasks of Ray (`--executor ray`). A run is done by 
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import logging
 import os
 import sys
@@ -17,10 +18,12 @@ from typing import Any
 
 from helpers import store
 from helpers.config import InputError
-from helpers.cost import cost_of, duration
+from helpers.cost import Cost, cost_of, duration
 from helpers.footprint import pictures_that_fit
 from helpers.grid import Batch, RunConfig, batches, load_grid, pictures_a_step
+from helpers.leases import LEASES, lease
 from helpers.perform import described, perform, status_of
+from helpers.trained import check
 from helpers.workbench import load_model, prompts_of, run_hash, workbench_of
 from helpers.world.readings import check_asks
 
@@ -71,28 +74,45 @@ def run_sweep(
     part, parts = shard
     if executor not in EXECUTORS:
         raise InputError(f"executor is {executor!r}: name one of {', '.join(EXECUTORS)}.")
+    if train not in ("missing", "never"):
+        raise InputError(f"train is {train!r}: name missing or never.")
     if not 0 <= part < parts:
         raise InputError(f"shard is {part}/{parts}: count from 0, as in 0/4 to 3/4.")
+    if together < 0 or gpus < 0:
+        raise InputError("together and gpus must be 0 or above.")
     folder, share = Path(folder).absolute(), share_of_memory(executor, gpus)
     planned = planned_batches(configs, device, together=together, share=share)[part::parts]
-    if train == "never":
-        return statuses_if_all_are_there(planned, folder, device, whole=whole)
+    known = {batch: statuses(batch, folder, device, whole=whole) for batch in planned}
+    missing = [run for found in known.values() for run, status in found.items() if not status]
+    if train == "never" and missing:
+        raise InputError(f"{len(missing)} runs are not in {folder}, the first is {missing[0]}: use TRAIN=missing.")
+    done = {run: status for found in known.values() for run, status in found.items()}
+    again = ("", store.FAILED) if retry else ("",)
+    left = [batch for batch, found in known.items() if set(again) & set(found.values())]
+    if train == "never" or not left:
+        return done
+    for name, cost in costs(left, device).items():
+        log.info("%s in %d batches: %s", name, len(left), cost)
     options = {"folder": folder, "device": device, "share": share, "whole": whole}
     execute = {"serial": serial, "ray": on_ray}[executor]
-    done = progressed(execute(planned, gpus=gpus, retry=retry, **options), len(planned))
+    done |= progressed(execute(left, gpus=gpus, retry=retry, **options), len(left))
     while "" in done.values():
         log.info("%d runs are being done by another process", list(done.values()).count(""))
         time.sleep(OTHERS)
-        left = [batch for batch in planned if "" in statuses(batch, folder, device, whole=whole).values()]
+        left = [batch for batch in left if "" in statuses(batch, folder, device, whole=whole).values()]
         for found in execute(left, gpus=gpus, retry=False, **options):
             done |= found
-        for batch in planned:
+        for batch in left:
             done |= statuses(batch, folder, device, whole=whole)
     return done
 
 
 def planned_batches(configs: Sequence[RunConfig], device: str, *, together: int = 0, share: float = 1.0) -> list[Batch]:
-    """The batches of a sweep, as many runs in each as fit into memory; says in the log what they will take."""
+    """The batches of a sweep, as many runs in each as fit into memory.
+
+    Raises:
+        InputError: a run names what its model or its concept does not have.
+    """
     found: list[Batch] = []
     for name in dict.fromkeys(config.model for config in configs):
         mine = [config for config in configs if config.model == name]
@@ -100,12 +120,21 @@ def planned_batches(configs: Sequence[RunConfig], device: str, *, together: int 
             for evaluation in {config.evaluation for config in mine}:
                 check_asks(prompts_of(evaluation)[0])
         model = load_model(name, device)
+        for config in mine:
+            check(config, model.pipeline)
         fit = pictures_that_fit(model.footprint, device=model.pipeline.device, training=True, share=share)
         most = together or max(1, fit // max(pictures_a_step(config.training) for config in mine))
-        these = batches(mine, most=most)
-        log.info("%s in %d batches: %s", name, len(these), cost_of(these, model.footprint, model.pipeline))
-        found += these
+        found += batches(mine, most=most)
     return found
+
+
+def costs(planned: Sequence[Batch], device: str) -> dict[str, Cost]:
+    """What the batches take, by model."""
+    by_model: dict[str, list[Batch]] = {}
+    for batch in planned:
+        by_model.setdefault(batch[0].model, []).append(batch)
+    models = {name: load_model(name, device) for name in by_model}
+    return {name: cost_of(these, models[name].footprint, models[name].pipeline) for name, these in by_model.items()}
 
 
 def share_of_memory(executor: str, gpus: float) -> float:
@@ -119,17 +148,6 @@ def statuses(batch: Batch, folder: Path, device: str, *, whole: bool) -> Statuse
     """Of the runs of a batch, as they are in the store."""
     bench = workbench_of(batch[0], device)
     return {run: status_of(folder, run, whole=whole) for run in (run_hash(config, bench) for config in batch)}
-
-
-def statuses_if_all_are_there(planned: Sequence[Batch], folder: Path, device: str, *, whole: bool) -> Statuses:
-    """Of all runs; InputError if one is missing."""
-    found: Statuses = {}
-    for batch in planned:
-        found |= statuses(batch, folder, device, whole=whole)
-    missing = [run for run, status in found.items() if not status]
-    if missing:
-        raise InputError(f"{len(missing)} runs are not in {folder}, the first is {missing[0]}: use TRAIN=missing.")
-    return found
 
 
 def progressed(finished: Iterator[Statuses], count: int) -> Statuses:
@@ -158,7 +176,7 @@ def on_ray(planned: Sequence[Batch], *, gpus: float, **options: Any) -> Iterator
     if not ray.is_initialized():
         ray.init(include_dashboard=False, log_to_driver=False)
     task = ray.remote(num_cpus=1, num_gpus=gpus, max_retries=3)(perform)
-    waiting = {task.remote(batch, **options): batch for batch in planned}
+    waiting = {task.remote(tuple(map(absolute, batch)), **options): batch for batch in planned}
     while waiting:
         (ready, *_), _ = ray.wait(list(waiting))
         batch = waiting.pop(ready)
@@ -172,14 +190,25 @@ def on_ray(planned: Sequence[Batch], *, gpus: float, **options: Any) -> Iterator
             yield failed(batch, error, options)
 
 
+def absolute(config: RunConfig) -> RunConfig:
+    """The same run with whole paths: another machine's tasks start in a folder of their own."""
+    paths = {name: getattr(config, name) for name in ("model", "scorer", "concept")}
+    whole = {name: str(Path(path).absolute()) for name, path in paths.items() if Path(path).is_dir() and "/" in path}
+    edits = Path(config.evaluation.edits)
+    if edits.is_file():
+        whole["evaluation"] = dataclasses.replace(config.evaluation, edits=str(edits.absolute()))
+    return dataclasses.replace(config, **whole)
+
+
 def failed(batch: Batch, error: Exception, options: Mapping[str, Any]) -> Statuses:
     """Put on record that the runs of a batch could not be done, but for those that are."""
     log.error("a batch was lost: %s", error)
     bench, folder = workbench_of(batch[0], options["device"]), options["folder"]
     for config in batch:
         run = run_hash(config, bench)
-        if not store.status(folder, run):
-            store.write_failure(folder, run, described(config, bench), repr(error))
+        with lease(folder / LEASES / f"{run}.lease") as mine:
+            if mine and not store.status(folder, run):
+                store.write_failure(folder, run, described(config, bench), repr(error))
     return statuses(batch, folder, options["device"], whole=options["whole"])
 
 
@@ -204,7 +233,7 @@ def main(words: Sequence[str] | None = None) -> int:
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     try:
         done = run_sweep(load_grid(arguments.pop("grid")), **arguments)
-    except InputError as error:
+    except (InputError, OSError) as error:
         log.error("%s", error)
         return 2
     failed = [run for run, status in done.items() if status == store.FAILED]

@@ -83,17 +83,27 @@ def over_images(score: Callable[[Tensor], Tensor], *measured: Measured) -> Inter
     return jackknife(statistic, n=measured[0].vectors.shape[1], unit="images")
 
 
-def share_over_images(rows: pd.DataFrame, column: str, *, prompts: Sequence[str]) -> Interval:
+def share_over_images(
+    rows: pd.DataFrame, column: str, *, prompts: Sequence[str], against: pd.DataFrame | None = None
+) -> Interval:
     """Share of pictures of which a column is true, with its interval over images; prompts without a value are left out.
 
     Args:
         rows: of one run after one number of updates, one row an image.
         column: true, false, or missing.
         prompts: those that count.
+        against: of another run with the same images, whose share is taken off.
     """
-    known = rows[rows["prompt"].isin(prompts) & rows[column].notna()]
-    by_image = known.pivot(index="index", columns="prompt", values=column).to_numpy(float)
+    by_image = true_by_image(rows, column, prompts)
+    if against is not None:
+        by_image = by_image - true_by_image(against, column, prompts)
     return jackknife(lambda chosen: float(by_image[chosen].mean()), n=len(by_image), unit="images")
+
+
+def true_by_image(rows: pd.DataFrame, column: str, prompts: Sequence[str]) -> np.ndarray:
+    """1 and 0 for true and false [n, P], by image and prompt."""
+    known = rows[rows["prompt"].isin(prompts) & rows[column].notna()]
+    return known.pivot(index="index", columns="prompt", values=column).to_numpy(float)
 
 
 def pairs_among(vectors: Tensor) -> Interval:

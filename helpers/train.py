@@ -9,17 +9,15 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 
 import torch
-from diffusers import AutoencoderKL, DDPMScheduler, SchedulerMixin, UNet2DConditionModel
 from torch import Tensor
-from torch.utils.checkpoint import checkpoint
+from tqdm import tqdm
 
-from helpers.arithmetic import arithmetic_for, computed
-from helpers.models import through_vae
 from helpers.plan import Plan, StepPlan
+from helpers.progress import BATCH_PROGRESS
 
 log = logging.getLogger(__name__)
 
@@ -110,8 +108,9 @@ def train(
         update: how values move; `adam` if it is not given.
     """
     while state.step < steps and bool((state.failed_at < 0).any()):
-        losses = loss(plan.step(state.step), state.values)
+        losses = loss(plan.step(state.step).to(state.values.device), state.values)
         (gradient,) = torch.autograd.grad(losses.sum(), [state.values])
+        gradient = torch.where(state.learning_rates > 0, gradient, 0)  # what rests has no part in the norm
         norms = gradient.norm(dim=1)
         failing = (state.failed_at < 0) & ~(losses.isfinite() & norms.isfinite())
         if failing.any():
@@ -127,117 +126,43 @@ def train(
         yield StepRecord(step=state.step - 1, loss=losses.detach(), gradient_norm=norms, moved=distance)
 
 
-def adam(state: TrainState, gradient: Tensor) -> Tensor:
-    """New values [R, P] by Adam (Kingma and Ba, 1412.6980, algorithm 1), each run at its own learning rate."""
+def adam(state: TrainState, gradient: Tensor, *, ages: Tensor | int | None = None) -> Tensor:
+    """New values [R, P] by Adam (Kingma and Ba, 1412.6980, algorithm 1), each run at its own learning rate.
+
+    Args:
+        state: its moments are changed.
+        gradient: [R, P].
+        ages: updates of each value [R, P], this one included, where some joined late; else all the state's.
+    """
+    ages = state.step if ages is None else ages
     state.first.lerp_(gradient, 1 - BETAS[0])
     state.second.mul_(BETAS[1]).addcmul_(gradient, gradient, value=1 - BETAS[1])
-    rates = state.learning_rates / (1 - BETAS[0] ** state.step)
-    return state.values - rates * state.first / (state.second.sqrt() / (1 - BETAS[1] ** state.step) ** 0.5 + EPSILON)
+    rates = state.learning_rates / (1 - BETAS[0] ** ages)
+    return state.values - rates * state.first / (state.second.sqrt() / (1 - BETAS[1] ** ages) ** 0.5 + EPSILON)
 
 
 @dataclass(frozen=True, kw_only=True)
-class LatentMoments:
-    """The VAE's posteriors of N images and of their mirror images, in the UNet's units."""
+class Course:
+    """What a training was like."""
 
-    mean: Tensor
-    """[2, N, C, h, w]: as they are, mirrored."""
-    std: Tensor
-    """[2, N, C, h, w]."""
-
-    def draw(self, step: StepPlan) -> Tensor:
-        """Latents [B, C, h, w] of one step."""
-        flips, images = step.flips.long().to(self.mean.device), step.images.to(self.mean.device)
-        return self.mean[flips, images] + self.std[flips, images] * step.vae_noise.to(self.mean)
+    values: dict[int, Tensor]
+    """[R, P] by the number of updates, on the CPU: at the logged ones and after the last."""
+    history: dict[str, Tensor]
+    """loss, gradient_norm and moved [steps, R], float64, as in StepRecord."""
 
 
-@torch.no_grad()
-def latent_moments(vae: AutoencoderKL, images: Tensor) -> LatentMoments:
-    """Encode uint8 images [N, 3, S, S] once for all steps: the VAE is frozen."""
-    scaled = images.to(device=vae.device, dtype=vae.dtype) / 127.5 - 1
-    both = torch.cat([scaled, scaled.flip(-1)])
-    posteriors = [vae.encode(chunk).latent_dist for chunk in both.split(through_vae(images.shape[-1]))]
-    mean = torch.cat([posterior.mean for posterior in posteriors]) * vae.config.scaling_factor
-    std = torch.cat([posterior.std for posterior in posteriors]) * vae.config.scaling_factor
-    return LatentMoments(mean=mean.unflatten(0, (2, -1)), std=std.unflatten(0, (2, -1)))
-
-
-def training_schedule(scheduler: SchedulerMixin) -> DDPMScheduler:
-    """The forward process of a pipeline's scheduler, whichever sampler the pipeline came with."""
-    return DDPMScheduler.from_config(scheduler.config)
-
-
-def prediction_target(schedule: DDPMScheduler, latents: Tensor, noise: Tensor, timesteps: Tensor) -> Tensor:
-    """What the UNet should predict: the noise, the velocity (Salimans and Ho, 2202.00512) or the latents.
-
-    Raises:
-        ValueError: the schedule's prediction_type is another.
-    """
-    match schedule.config.prediction_type:
-        case "epsilon":
-            return noise
-        case "v_prediction":
-            return schedule.get_velocity(latents, noise, timesteps)
-        case "sample":
-            return latents
-    raise ValueError(f"prediction_type {schedule.config.prediction_type!r} has no training target")
-
-
-Predict = Callable[[Tensor, Tensor, Tensor], Tensor]
-"""Noisy latents [B, C, h, w], timesteps [B] and text states [R, B, L, D] to predictions [R, B, C, h, w]."""
-
-
-def predictor(unet: UNet2DConditionModel, *, hooked: bool = False) -> Predict:
-    """The UNet's predictions for R runs that see the same noisy latents, in one batch, float32 or better.
-
-    `hooked` says that adapters will be hooked in, which keeps the UNet from being compiled.
-    """
-    forward = computed(unet, arithmetic_for(unet.device), hooked=hooked)
-
-    def predict(noisy: Tensor, timesteps: Tensor, states: Tensor) -> Tensor:
-        runs = len(states)
-        repeated = noisy.repeat(runs, 1, 1, 1), timesteps.repeat(runs)
-        return forward(*repeated, states.flatten(0, 1)).unflatten(0, (runs, -1))
-
-    return predict
-
-
-def in_parts(predict: Predict, most: int) -> Predict:
-    """The same predictions with no more than about `most` pictures in memory, 0 being all of them.
-
-    Each part is computed once more in the pass back, which takes a third more time (Chen et al., 1604.06174). The
-    adapters that `predict` hooks in are there again then, as they are in the whole UNet's own checkpoints not.
-    """
-
-    def predict_parts(noisy: Tensor, timesteps: Tensor, states: Tensor) -> Tensor:
-        each = max(1, most // len(states))
-        if not most or each >= len(noisy):
-            return predict(noisy, timesteps, states)
-        parts = zip(noisy.split(each), timesteps.split(each), states.split(each, dim=1), strict=True)
-        return torch.cat([checkpoint(predict, *part, use_reentrant=False) for part in parts], dim=1)
-
-    return predict_parts
-
-
-def denoising_losses(
-    predict: Predict,
-    schedule: DDPMScheduler,
-    latents: Tensor,
-    text_states: Tensor,
-    step: StepPlan,
-    *,
-    weights: Tensor | None = None,
-) -> Tensor:
-    """Mean squared error of the UNet's prediction (2208.01618, equation 2) for each of R runs, [R].
-
-    Args:
-        predict: see `predictor`.
-        schedule: adds the noise.
-        latents: [B, C, h, w], clean, the same for all runs.
-        text_states: [R, B, L, D], the conditioning of each run.
-        step: supplies noise [B, C, h, w] and timesteps [B].
-        weights: [B, 1, h, w] of each place in the mean; all the same if they are not given.
-    """
-    noise, timesteps = step.noise.to(latents), step.timesteps.to(latents.device)
-    predicted = predict(schedule.add_noise(latents, noise, timesteps), timesteps, text_states)
-    error = (predicted - prediction_target(schedule, latents, noise, timesteps)).square()
-    return (error if weights is None else weights * error).flatten(1).mean(1)
+def followed(
+    state: TrainState, steps: Iterator[StepRecord], *, total: int, logged: Collection[int], title: str
+) -> Course:
+    """Make the steps of a training, with a bar of progress, and keep what is wanted of them."""
+    values, records = {}, []
+    for record in tqdm(steps, total=total, desc=title, unit="step", **BATCH_PROGRESS):
+        records.append(record)
+        if state.step in logged:
+            values[state.step] = state.values.detach().cpu().clone()
+    values[state.step] = state.values.detach().cpu().clone()
+    history = {
+        name: torch.stack([getattr(record, name) for record in records]).double().cpu()
+        for name in ("loss", "gradient_norm", "moved")
+    }
+    return Course(values=values, history=history)

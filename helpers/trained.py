@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import logging
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import pandas as pd
 import torch
+from diffusers import StableDiffusionPipeline
 from torch import Tensor
 
 from helpers.config import FinetuneConfig, InputError, InversionConfig, ReferenceConfig, SamplingConfig
@@ -19,12 +21,15 @@ from helpers.grid import Batch, RunConfig
 from helpers.inversion import SHARED, Inversion, inversion_hash, invert
 from helpers.kept import kept_inversion
 from helpers.leases import LEASES, lease
-from helpers.lora import Adapters
-from helpers.prompts import PLACEHOLDER
+from helpers.lora import Adapters, adapted_modules
+from helpers.prompts import PLACEHOLDER, templates
 from helpers.sample import Learned, sample
 from helpers.terms import Term, prior_preservation
+from helpers.tokens import class_word_ids
 from helpers.travelled import Start, travelled
 from helpers.workbench import Workbench, at_once, fitting
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,6 +40,22 @@ class Reference:
 
 
 Trained = Inversion | Finetuning | Reference
+
+
+def check(config: RunConfig, pipeline: StableDiffusionPipeline) -> None:
+    """Raise InputError if a pipeline does not know what a run names: words, templates, or modules to adapt."""
+    training = config.training
+    for inversion in (training, config.pivot):
+        if isinstance(inversion, InversionConfig):
+            templates(inversion.template_set)
+            words = [inversion.class_word, "" if inversion.initializer == "random" else inversion.initializer]
+            class_word_ids(pipeline.tokenizer, " ".join(words))
+    if isinstance(training, FinetuneConfig):
+        templates(training.template_set)
+        try:
+            adapted_modules(pipeline.unet, training.targets)
+        except ValueError as error:
+            raise InputError(f"targets: {error}; name ends of its modules' names, such as to_q or conv1.") from error
 
 
 def train_batch(bench: Workbench, batch: Batch, folder: Path, *, share: float = 1.0) -> Sequence[Trained]:
@@ -56,16 +77,16 @@ def train_batch(bench: Workbench, batch: Batch, folder: Path, *, share: float = 
         pivots = pivot_rows(bench, list(dict.fromkeys(config.pivot for config in batch)), folder, most)
         rows = torch.stack([pivots[config.pivot] for config in batch])
     terms = {"prior": prior_of(bench, first, share)} if any(config.prior_weight for config in configs) else {}
-    options = {"masks": bench.concept.masks, "terms": terms, "most": most}
+    options = {"masks": bench.concept.masks, "terms": terms, "most": max(1, most // (2 if terms else 1))}
     return finetune(bench.pipeline, images, configs=configs, rows=rows, **options)
 
 
 def prior_of(bench: Workbench, training: FinetuneConfig, share: float) -> Term:
     """Prior preservation on pictures that the model draws of the concept's class."""
-    class_word, config = bench.concept.class_word, fitting(SamplingConfig(seed=training.seed), bench, share=share)
-    prompts = [f"a photo of {class_word}"] * training.class_images
-    drawn = sample(bench.pipeline, prompts, indices=range(training.class_images), config=config)
-    return prior_preservation(bench.pipeline, drawn, class_word=class_word, config=training)
+    prompt, count = f"a photo of {bench.concept.class_word}", training.class_images
+    config = fitting(SamplingConfig(seed=training.seed), bench, share=share)
+    drawn = sample(bench.pipeline, [prompt] * count, indices=range(count), config=config)
+    return prior_preservation(bench.pipeline, drawn, prompt=prompt, config=training)
 
 
 def pivot_rows(
@@ -73,18 +94,18 @@ def pivot_rows(
 ) -> dict[InversionConfig, Tensor]:
     """Rows [K, D] of pivots, learned once for all runs of all processes that share the store.
 
-    Raises:
-        FloatingPointError: a pivot was not finite.
+    Those of a pivot that was not finite are not either, so that the runs from it fail and the others do not.
     """
     found: dict[InversionConfig, Inversion] = {}
     for together in grouped(pivots):
         found |= learned_pivots(bench, together, folder, most)
     for pivot, inversion in found.items():
         if inversion.failed_at is not None:
-            raise FloatingPointError(
-                f"the pivot at {pivot.learning_rate:g} is not finite at step {inversion.failed_at}"
-            )
-    return {pivot: inversion.rows for pivot, inversion in found.items()}
+            log.warning("the pivot at %g is not finite at step %d", pivot.learning_rate, inversion.failed_at)
+    return {
+        pivot: inversion.rows if inversion.failed_at is None else torch.full_like(inversion.rows, torch.nan)
+        for pivot, inversion in found.items()
+    }
 
 
 def learned_pivots(
@@ -105,7 +126,7 @@ def learned_pivots(
         for run in sorted(hashes.values()):
             stack.enter_context(waited_for(folder / LEASES / f"{run}.lease"))
         return {
-            pivot: kept_inversion(run, config=pivot, train="missing", make=lambda n=n: made()[n], folder=folder)
+            pivot: kept_inversion(run, config=pivot, make=lambda n=n: made()[n], folder=folder)
             for n, (pivot, run) in enumerate(hashes.items())
         }
 
@@ -122,8 +143,12 @@ def grouped(pivots: Sequence[InversionConfig]) -> list[list[InversionConfig]]:
 def waited_for(path: Path, *, every: float = 2.0) -> Iterator[None]:
     """Hold a lease, if need be after its holder has let it go."""
     with contextlib.ExitStack() as stack:
-        while not stack.enter_context(lease(path)):
+        held = stack.enter_context(lease(path))
+        if not held:
+            log.info("another process learns the pivot %s: waiting for it", path.stem)
+        while not held:
             time.sleep(every)
+            held = stack.enter_context(lease(path))
         yield
 
 
@@ -163,7 +188,8 @@ def tensors_at(found: Trained, step: int) -> dict[str, Tensor]:
     if isinstance(found, Reference):
         return {}
     if isinstance(found, Inversion):
-        return {"initial": found.initial, "rows": found.checkpoints[step]}
+        last = {"image_rows": found.image_rows} if step == max(found.checkpoints) and len(found.image_rows) else {}
+        return {"initial": found.initial, "rows": found.checkpoints[step], **last}
     parts = {"unet": found.checkpoints[step], "text": found.text_checkpoints[step], "": {"rows": found.rows[step]}}
     return {f"{part} {name}".strip(): tensor for part, named in parts.items() for name, tensor in named.items()}
 

@@ -10,13 +10,14 @@ from diffusers import StableDiffusionPipeline
 from torch import Tensor
 
 from helpers import tokens
+from helpers.arithmetic import EXACT
 from helpers.distances import function_distance, make_probe, of_rows
 from helpers.finetune import Finetuning
 from helpers.inversion import Inversion, embedding_table, word_rows
 from helpers.lora import adapted_modules, merged_norm, weight_norm
+from helpers.objective import Predict, in_parts, latent_moments, predictor, training_schedule
 from helpers.prompts import PLACEHOLDER
 from helpers.sample import adapted
-from helpers.train import Predict, in_parts, latent_moments, predictor, training_schedule
 
 PROBED = ("token", "class", "empty")
 """Prompts whose prediction is followed: the concept's, the class word's, and the empty one."""
@@ -32,9 +33,9 @@ class Start:
         self.probe = make_probe(moments, training_schedule(pipeline.scheduler), seed=seed)
         self._known: dict[tuple[str, bytes], Tensor] = {}
 
-    def predict(self, *, hooked: bool = False) -> Predict:
-        """The UNet's predictions; `hooked` says that adapters will be hooked in."""
-        return in_parts(predictor(self.pipeline.unet, hooked=hooked), self.most)
+    def predict(self) -> Predict:
+        """The UNet's predictions in float32: a distance that is small should not be that of rounding."""
+        return in_parts(predictor(self.pipeline.unet, arithmetic=EXACT), self.most)
 
     def epsilon(self, texts: Sequence[str], rows: Tensor) -> Tensor:
         """Predicted noise [P, M, C, h, w] for P prompts, with rows [K, D] in S*'s place."""
@@ -56,9 +57,10 @@ def travelled(
     Columns of both methods: `step` (the last step before it, from 0), `learning_rate_steps` (learning rate times
     updates), `function_distance_<prompt>` (root mean square change of the predicted noise on a fixed probe batch,
     for each of PROBED) and `probe_loss` (of the concept's prompt on the probe; 2302.04841). Of an inversion:
-    `displacement`, `norm` and `cosine_to_start` of its rows, `cosine_to_class`, `learning_rate_steps_in_rms` (in units
-    of an embedding entry). Of a finetuning: `merged_norm`, the Frobenius norm of what is added to the weights, and
-    `relative_norm`, the same over that of the adapted weights.
+    `displacement`, `norm` and `cosine_to_start` of its rows, `cosine_to_class`, `learning_rate_steps_in_rms` (in
+    units of an embedding entry; none where a rate is an angle). Of a finetuning, with a token those of its rows
+    too: `merged_norm`, the Frobenius norm of what is added to the weights, and `relative_norm`, the same over that
+    of the adapted weights.
 
     Args:
         pipeline: as the run began with it.
@@ -92,7 +94,7 @@ def of_inversion(
     return {
         **{name: value.item() for name, value in of_rows(rows[None], initial[None]).items()},
         "cosine_to_class": to_class.mean().item(),
-        "learning_rate_steps_in_rms": found.config.learning_rate * step / rms,
+        "learning_rate_steps_in_rms": None if found.config.norm == "fixed" else found.config.learning_rate * step / rms,
         "function_distance_token": moved.item(),
         **{f"function_distance_{name}": 0.0 for name in PROBED[1:]},
         "probe_loss": start.probe.loss(predicted).item(),
@@ -114,10 +116,14 @@ def of_finetuning(
     with adapted(pipeline.text_encoder, text, [0], scale):
         states = states_of(pipeline, texts, last)
     with adapted(pipeline.unet, unet, [0], scale):
-        predicted = probe.predicted(start.predict(hooked=True), states)
+        predicted = probe.predicted(start.predict(), states)
     norm = merged_norm(unet, scale=scale).item()
     moved = zip(PROBED, function_distance(probe.epsilon(predicted), start.epsilon(texts, first)).tolist(), strict=True)
+    of_token = {name: value.item() for name, value in of_rows(last[None], first[None]).items()} if len(last) else {}
+    of_text = {"text_merged_norm": merged_norm(text, scale=scale).item()} if text else {}
     return {
+        **of_token,
+        **of_text,
         "merged_norm": norm,
         "relative_norm": norm / weight_norm(adapted_modules(pipeline.unet, config.targets)),
         **{f"function_distance_{name}": distance for name, distance in moved},

@@ -14,16 +14,9 @@ from helpers.config import SamplingConfig, content_hash, tensor_hash
 from helpers.evaluation import Instruments
 from helpers.footprint import Footprint, footprint_of, pictures_that_fit
 from helpers.grid import EvaluationConfig, RunConfig
-from helpers.models import (
-    CHIBI,
-    Scorer,
-    check_scorer,
-    image_size,
-    load_pipeline,
-    load_scorer,
-    pipeline_fingerprint,
-)
+from helpers.models import CHIBI, image_size, load_pipeline, pipeline_fingerprint
 from helpers.prompts import EditPrompt
+from helpers.scorers import Scorer, check_scorer, load_scorer
 from helpers.world.chibi import chibi_instruments
 
 
@@ -117,6 +110,7 @@ def prompts_of(evaluation: EvaluationConfig) -> tuple[tuple[EditPrompt, ...], tu
     """The prompts that are drawn, the photo first, and how many pictures of each."""
     edits = words.load_edit_prompts(words.edit_file(evaluation.edits))
     edits = words.few_of_each_kind(edits, evaluation.per_kind) if evaluation.per_kind else edits
+    edits = tuple(edit for edit in edits if edit.text != evaluation.photo)
     photo = EditPrompt(kind="photo", text=evaluation.photo)
     return (photo, *edits), (evaluation.photos, *[evaluation.edited] * len(edits))
 
@@ -127,5 +121,6 @@ def run_hash(config: RunConfig, bench: Workbench) -> str:
     used = {c.template_set for c in (config.training, config.pivot) if hasattr(c, "template_set")}
     texts = [words.templates(name) for name in sorted(used)]
     kind = type(config.training).__name__
-    settings = config.training, config.pivot, config.evaluation.sampling
+    sampling = dataclasses.replace(config.evaluation.sampling, batch_size=1)  # how pictures are packed changes nothing
+    settings = config.training, config.pivot, sampling
     return content_hash("run", kind, settings, texts, asked, counts, bench.fingerprints)

@@ -1,7 +1,10 @@
 """What a run learned leaves the store; what it did not is refused in one sentence."""
 
+import copy
+
 import pandas as pd
 import pytest
+import tiny
 import torch
 from safetensors.torch import load_file
 
@@ -42,3 +45,15 @@ def test_what_is_not_there_is_refused(tmp_path, caplog, run, step, part):
     make(tmp_path, run="ref", method="reference", steps=())
     assert artifacts.main([run, str(tmp_path / "out"), "--runs", str(tmp_path), "--step", step]) == 2
     assert part in caplog.text and not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("vectors", [1, 3])
+def test_comfyui_finds_all_rows_by_its_encoders_name(tmp_path, vectors):
+    rows = torch.randn(vectors, tiny.WIDTH, generator=torch.Generator().manual_seed(0))
+    artifacts.save_comfyui_embedding(tmp_path / "alba.safetensors", rows)
+    found = load_file(tmp_path / "alba.safetensors")
+    assert list(found) == ["clip_l"] and torch.equal(found["clip_l"], rows)
+    plain = tiny.pipeline()
+    plain.tokenizer = copy.deepcopy(plain.tokenizer)
+    plain.load_textual_inversion(tmp_path / "alba.safetensors", token="<s>")  # diffusers takes the only tensor too
+    assert torch.equal(plain.text_encoder.get_input_embeddings().weight[-vectors:], rows)

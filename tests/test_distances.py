@@ -4,15 +4,15 @@ import pytest
 import tiny
 import torch
 
-from helpers import distances, tokens, train
+from helpers import distances, objective, tokens
 
 
 def setup(prediction_type="epsilon"):
     pipeline = tiny.pipeline(prediction_type=prediction_type)
     images = torch.randint(0, 256, (3, 3, 32, 32), generator=torch.Generator().manual_seed(0)).to(torch.uint8)
-    moments, schedule = train.latent_moments(pipeline.vae, images), train.training_schedule(pipeline.scheduler)
+    moments, schedule = objective.latent_moments(pipeline.vae, images), objective.training_schedule(pipeline.scheduler)
     states = tokens.encode(pipeline.text_encoder, tokens.tokenize(pipeline.tokenizer, ["a photo of toy", "dog"]))
-    return distances.make_probe(moments, schedule, seed=0), train.predictor(pipeline.unet), states
+    return distances.make_probe(moments, schedule, seed=0), objective.predictor(pipeline.unet), states
 
 
 def test_a_probe_is_the_same_every_time_and_covers_the_schedule():
@@ -26,7 +26,7 @@ def test_a_probe_is_the_same_every_time_and_covers_the_schedule():
 @pytest.mark.parametrize("prediction_type", ["epsilon", "v_prediction", "sample"])
 def test_a_perfect_prediction_is_the_noise_itself(prediction_type):
     probe, _, _ = setup(prediction_type)
-    target = train.prediction_target(probe.schedule, probe.latents, probe.noise, probe.timesteps)
+    target = objective.prediction_target(probe.schedule, probe.latents, probe.noise, probe.timesteps)
 
     perfect = target.expand(2, *target.shape)
     assert torch.allclose(probe.epsilon(perfect), probe.noise.expand(2, *target.shape), atol=1e-3)

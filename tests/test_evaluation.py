@@ -8,8 +8,8 @@ import torch
 from helpers import evaluation, scores
 from helpers.concepts import Concept
 from helpers.config import SamplingConfig
-from helpers.models import load_scorer
 from helpers.prompts import EditPrompt
+from helpers.scorers import load_scorer
 
 PROMPTS = (EditPrompt(kind="photo", text="a photo of S*"), EditPrompt(kind="background", text="S* on the moon"))
 

@@ -9,9 +9,9 @@ from peft.utils import set_peft_model_state_dict
 from helpers import finetune, lora, terms, tokens
 from helpers.config import FinetuneConfig
 from helpers.models import pipeline_fingerprint
+from helpers.objective import denoising_losses, latent_moments, predictor, training_schedule
 from helpers.plan import Plan
 from helpers.prompts import templates
-from helpers.train import denoising_losses, latent_moments, predictor, training_schedule
 
 
 def images(count=3):
@@ -106,6 +106,9 @@ def test_a_pivot_stays_unless_it_is_trained_too(pipeline):
     assert torch.equal(still.rows[3], pivots[0]) and not torch.equal(moved.rows[3], pivots[1])
     fixed = finetune.finetune(pipeline, images(), configs=configs[:1], rows=pivots[:1])[0]
     assert torch.allclose(fixed.history["loss"], still.history["loss"], rtol=1e-5)
+    assert torch.allclose(fixed.history["gradient_norm"], still.history["gradient_norm"], rtol=1e-4)
+    for name, tensor in fixed.checkpoints[3].items():
+        assert torch.allclose(still.checkpoints[3][name], tensor, atol=1e-6), name
     with pytest.raises(ValueError, match="rows are needed"):
         one(pipeline, subject="S*")
 
@@ -118,10 +121,10 @@ def test_the_text_encoder_can_be_adapted(pipeline):
 
 def test_timesteps_can_be_limited(pipeline, monkeypatch):
     seen = []
-    losses = finetune.denoising_losses
+    losses = finetune.noised
     monkeypatch.setattr(
         finetune,
-        "denoising_losses",
+        "noised",
         lambda *a, **k: seen.append(a[-1].timesteps) or losses(*a, **k),
     )
     one(pipeline, timestep_range=(0.1, 0.2), steps=8)
@@ -187,7 +190,8 @@ def test_terms_see_the_frozen_model(pipeline):
 
 
 def test_prior_preservation_is_the_loss_on_the_classs_pictures(pipeline):
-    term = terms.prior_preservation(pipeline, images(5), class_word="character", config=config())
+    limited = config(timestep_range=(0.1, 0.2))
+    term = terms.prior_preservation(pipeline, images(5), prompt="a photo of character", config=limited)
     weights = [0.0, 1.0]
     configs = [config(prior_weight=weight, steps=1) for weight in weights]
     without, with_prior = finetune.finetune(pipeline, images(), configs=configs, terms={"prior": term})

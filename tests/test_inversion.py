@@ -7,7 +7,6 @@ import math
 import pytest
 import tiny
 import torch
-from safetensors.torch import load_file
 
 from helpers import inversion
 from helpers.config import InputError, InversionConfig
@@ -60,7 +59,8 @@ def test_a_sweep_is_its_runs_one_by_one(dtype, tolerance, common):
     for settings, found in zip(configs, together, strict=True):
         alone = inversion.invert(pipeline, images(), configs=[settings])[0]
         assert sorted(found.checkpoints) == [2, 4, 5]
-        assert torch.allclose(found.history["loss"], alone.history["loss"], rtol=tolerance)
+        for name in ("loss", "moved"):
+            assert torch.allclose(found.history[name], alone.history[name], rtol=10 * tolerance), name
         assert found.initial.shape == found.rows.shape == alone.rows.shape and len(found.rows) == settings.vectors
         assert torch.allclose(found.rows, alone.rows, rtol=tolerance, atol=tolerance)
         assert torch.allclose(found.image_rows, alone.image_rows, rtol=tolerance, atol=tolerance)
@@ -99,6 +99,16 @@ def test_a_row_that_has_not_joined_rests(pipeline):
     assert len(found.checkpoints[2]) == 1 and len(found.rows) == 2
     late = one(pipeline, steps=1, vectors=2, further_vector_after=5)
     assert len(late.rows) == 1
+
+
+@pytest.mark.parametrize("norm", ["free", "fixed", "decayed"])
+def test_a_row_that_joins_late_starts_where_it_would_have_and_as_a_first_one_does(pipeline, norm):
+    found = one(pipeline, steps=5, vectors=2, further_vector_after=4, checkpoints=(4,), norm=norm, initializer="random")
+    first = one(pipeline, steps=1, vectors=2, norm=norm, initializer="random")
+    late, early = (found.rows - found.initial)[1], (first.rows - first.initial)[1]
+    if norm == "free":
+        assert late.abs().max() <= config().learning_rate * 1.01, "one step of Adam"
+    assert late.norm() == pytest.approx(early.norm().item(), rel=0.1)
 
 
 def test_every_image_has_a_row_of_its_own(pipeline):
@@ -180,18 +190,6 @@ def test_the_usual_rate_goes_with_the_size_of_words(pipeline):
             assert inversion.usual_learning_rate(pipeline) == pytest.approx(2 * before)
         finally:
             table.mul_(0.5)
-
-
-@pytest.mark.parametrize("vectors", [1, 3])
-def test_comfyui_finds_all_rows_by_its_encoders_name(pipeline, tmp_path, vectors):
-    rows = torch.randn(vectors, tiny.WIDTH, generator=torch.Generator().manual_seed(0))
-    inversion.save_comfyui_embedding(tmp_path / "alba.safetensors", rows)
-    found = load_file(tmp_path / "alba.safetensors")
-    assert list(found) == ["clip_l"] and torch.equal(found["clip_l"], rows)
-    plain = tiny.pipeline()
-    plain.tokenizer = copy.deepcopy(plain.tokenizer)
-    plain.load_textual_inversion(tmp_path / "alba.safetensors", token="<s>")  # diffusers takes the only tensor too
-    assert torch.equal(plain.text_encoder.get_input_embeddings().weight[-vectors:], rows)
 
 
 def test_a_word_row_is_the_mean_of_its_words(pipeline):

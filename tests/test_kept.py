@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from helpers import kept
-from helpers.config import InputError, InversionConfig
+from helpers.config import InversionConfig
 from helpers.inversion import Inversion
 
 CONFIG = InversionConfig(class_word="character", steps=2)
@@ -29,22 +29,11 @@ def test_a_training_is_made_once(tmp_path, failed_at):
         calls.append(1)
         return made(failed_at)
 
-    first, second = (
-        kept.kept_inversion("abc", config=CONFIG, train="missing", make=make, folder=tmp_path / "runs")
-        for _ in range(2)
-    )
+    first, second = (kept.kept_inversion("abc", config=CONFIG, make=make, folder=tmp_path / "runs") for _ in range(2))
     assert len(calls) == 1
     assert torch.equal(first.rows, second.rows) and torch.equal(first.initial, second.initial)
     assert torch.equal(first.history["loss"], second.history["loss"]) and sorted(second.checkpoints) == [1, 2]
     assert (first.failed_at, first.config) == (second.failed_at, second.config)
-
-
-def test_never_refuses_what_is_not_there(tmp_path):
-    with pytest.raises(InputError, match="TRAIN=missing"):
-        kept.kept_inversion("abc", config=CONFIG, train="never", make=made, folder=tmp_path)
-    kept.kept_inversion("abc", config=CONFIG, train="missing", make=made, folder=tmp_path)
-    again = kept.kept_inversion("abc", config=CONFIG, train="never", make=pytest.fail, folder=tmp_path)
-    assert torch.equal(again.rows, made().rows)
 
 
 def test_a_failed_training_leaves_nothing(tmp_path):
@@ -52,13 +41,11 @@ def test_a_failed_training_leaves_nothing(tmp_path):
         raise RuntimeError("out of memory")
 
     with pytest.raises(RuntimeError):
-        kept.kept_inversion("abc", config=CONFIG, train="missing", make=make, folder=tmp_path)
+        kept.kept_inversion("abc", config=CONFIG, make=make, folder=tmp_path)
     assert not list(tmp_path.iterdir())
 
 
 def test_a_broken_file_is_made_again(tmp_path):
     (tmp_path / "abc.safetensors").write_bytes(b"broken")
-    with pytest.raises(InputError, match="TRAIN=missing"):
-        kept.kept_inversion("abc", config=CONFIG, train="never", make=made, folder=tmp_path)
-    again = kept.kept_inversion("abc", config=CONFIG, train="missing", make=made, folder=tmp_path)
+    again = kept.kept_inversion("abc", config=CONFIG, make=made, folder=tmp_path)
     assert torch.equal(again.rows, made().rows)

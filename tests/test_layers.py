@@ -8,11 +8,11 @@ import pytest
 from helpers.files import ROOT
 
 LAYERS = {
-    1: "arithmetic config concepts files models plan prompts world.backdrops world.canvas world.captions world.draw "
-    "world.edits world.figure world.newcomers world.pen world.population world.reader world.readings "
-    "world.sampling world.scene world.styles world.things world.vocabulary",
-    2: "attention distances evaluation finetune footprint geometry grid inversion lora probes regularizers sample "
-    "scores stats terms tokens train travelled",
+    1: "arithmetic concepts config files models plan progress prompts scorers world.backdrops world.canvas "
+    "world.captions world.draw world.edits world.figure world.newcomers world.pen world.population world.reader "
+    "world.readings world.sampling world.scene world.styles world.things world.vocabulary",
+    2: "attention distances evaluation finetune footprint geometry grid inversion lora objective probes "
+    "regularizers sample scores stats terms tokens train travelled",
     3: "artifacts bootstrap check cost figures kept lab leases lint parameters perform personalise publish "
     "publish_html publish_run results store sweep tradeoff trained workbench world.build world.card world.chibi "
     "world.clip world.export world.eye world.fit world.instruments world.measures world.nearmiss world.networks "

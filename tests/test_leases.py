@@ -50,6 +50,29 @@ def test_a_dead_holder_has_lost_it(tmp_path):
         assert held and json.loads(path.read_text())["pid"] == os.getpid()
 
 
+def test_a_killed_holder_whose_parent_never_looked_has_lost_it(tmp_path):
+    path = tmp_path / "run.lease"
+    with subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"]) as child:
+        write(path, pid=child.pid, since=leases.age_at_boot(psutil.Process(child.pid)))
+        with leases.lease(path) as held:
+            assert not held
+        child.kill()
+        while psutil.Process(child.pid).status() != psutil.STATUS_ZOMBIE:
+            time.sleep(0.01)
+        with leases.lease(path) as held:
+            assert held
+
+
+def test_a_lease_that_was_cut_off_is_judged_by_its_age(tmp_path):
+    path = tmp_path / "run.lease"
+    path.write_text('{"host": "a')
+    with leases.lease(path) as held:
+        assert not held
+    os.utime(path, (time.time() - leases.LOST_AFTER - 1,) * 2)
+    with leases.lease(path) as held:
+        assert held
+
+
 def test_a_process_of_the_same_number_is_not_the_holder(tmp_path):
     path = tmp_path / "run.lease"
     write(path, since=1.0)

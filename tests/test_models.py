@@ -9,7 +9,7 @@ import tiny
 import torch
 from diffusers import DPMSolverMultistepScheduler
 
-from helpers import models
+from helpers import models, scorers
 from helpers.config import InputError
 
 
@@ -82,8 +82,8 @@ def test_pickled_weights_are_refused(pipeline_folder, tmp_path):
 
 
 def test_scorer_loads_from_a_folder(scorer_folder):
-    plain = models.load_scorer(str(scorer_folder), device="cpu")
-    prefixed = models.load_scorer(f"local-dir:{scorer_folder}", device="cpu")
+    plain = scorers.load_scorer(str(scorer_folder), device="cpu")
+    prefixed = scorers.load_scorer(f"local-dir:{scorer_folder}", device="cpu")
     assert plain.fingerprint == prefixed.fingerprint
     assert (plain.size, plain.std, plain.interpolation) == (24, (0.25, 0.25, 0.25), "bicubic")
     assert plain.tokenizer(["a photo of a toy"]).shape == (1, tiny.TEXT_LENGTH)
@@ -95,7 +95,7 @@ def test_a_scorer_that_could_run_code_is_refused(scorer_folder, tmp_path):
     config["model_cfg"]["text_cfg"]["tokenizer_kwargs"] = {"trust_remote_code": True}
     (folder / "open_clip_config.json").write_text(json.dumps(config))
     with pytest.raises(InputError, match="trust_remote_code"):
-        models.load_scorer(str(folder), device="cpu")
+        scorers.load_scorer(str(folder), device="cpu")
 
 
 def test_openai_weights_get_their_activation(monkeypatch, tmp_path):
@@ -105,13 +105,13 @@ def test_openai_weights_get_their_activation(monkeypatch, tmp_path):
         asked.update(options, name=name)
         raise RuntimeError("stop here")
 
-    monkeypatch.setattr(models.open_clip, "download_pretrained", lambda entry: str(tmp_path / "w.safetensors"))
-    monkeypatch.setattr(models.open_clip, "create_model", create_model)
+    monkeypatch.setattr(scorers.open_clip, "download_pretrained", lambda entry: str(tmp_path / "w.safetensors"))
+    monkeypatch.setattr(scorers.open_clip, "create_model", create_model)
     with pytest.raises(InputError, match="stop here"):
-        models.load_scorer("ViT-B-32/openai", device="cpu")
+        scorers.load_scorer("ViT-B-32/openai", device="cpu")
     assert asked["force_quick_gelu"] is True
     with pytest.raises(InputError, match="stop here"):
-        models.load_scorer("ViT-B-32/laion2b_s34b_b79k", device="cpu")
+        scorers.load_scorer("ViT-B-32/laion2b_s34b_b79k", device="cpu")
     assert asked["force_quick_gelu"] is False
 
 
@@ -121,7 +121,7 @@ def test_openai_weights_get_their_activation(monkeypatch, tmp_path):
 )
 def test_unknown_scorers_are_refused(source, part, tmp_path):
     with pytest.raises(InputError, match=part):
-        models.load_scorer(source.format(tmp=tmp_path), device="cpu")
+        scorers.load_scorer(source.format(tmp=tmp_path), device="cpu")
 
 
 def test_devices():

@@ -55,3 +55,8 @@ def test_a_generator_is_named():
         for name in [(0, "a"), (0, "b"), (1, "a"), (0, "a", 1), (0, "a", 1, 2)]
     }
     assert len(draws) == 5
+
+
+def test_draws_move_to_a_device_as_a_whole():
+    moved = plan().step(2).to(torch.device("meta"))
+    assert moved.index == 2 and all(value.is_meta for name, value in vars(moved).items() if name != "index")

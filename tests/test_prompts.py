@@ -15,10 +15,6 @@ def test_every_template_has_the_placeholder_once_and_is_there_once():
         prompts.templates("none")
 
 
-def test_class_prompt():
-    assert prompts.class_prompt("a photo of a S* {x}", "toy dog") == "a photo of a toy dog {x}"
-
-
 @pytest.mark.parametrize(
     ("prompt", "bare"),
     [

@@ -7,7 +7,7 @@ import torch
 from PIL import Image
 
 from helpers import scores
-from helpers.models import load_scorer
+from helpers.scorers import load_scorer
 
 
 @pytest.fixture(scope="module")

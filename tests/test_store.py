@@ -93,4 +93,6 @@ def test_all_rows_are_one_table(tmp_path):
     ours = table[table["run"] == "abc"]
     assert set(ours["concept"]) == {"alba"} and set(ours["training.learning_rate"]) == {0.01}
     assert set(ours["training.checkpoints"]) == {"1 2"}
+    only = store.load_runs(tmp_path / "runs", committed=committed, runs=["abc", "xyz"])
+    assert set(only["run"]) == {"abc", "xyz"}
     assert store.load_runs(tmp_path / "nothing", committed=None).empty

@@ -1,5 +1,6 @@
 """A sweep does every run once, whatever stops it; shards, other processes and Ray give the same numbers."""
 
+import dataclasses
 import json
 import os
 import random
@@ -18,7 +19,7 @@ import torch
 import yaml
 from PIL import Image
 
-from helpers import footprint, grid, perform, store, sweep
+from helpers import footprint, grid, perform, store, sweep, workbench
 from helpers.config import InputError
 from helpers.files import ROOT
 
@@ -152,6 +153,48 @@ def test_prior_preservation_is_an_axis_of_a_sweep(world, tmp_path):
     assert losses[1] > losses[0], "the class's pictures have a loss too"
 
 
+@pytest.mark.parametrize(
+    ("changes", "part"),
+    [
+        ({"training": {"subject": "toy", "targets": ["to_z"]}}, "to_z"),
+        ({"training": {"subject": "toy", "template_set": "none"}}, "template"),
+        ({"method": "inversion", "training": {"class_word": "zebra"}}, "zebra"),
+    ],
+)
+def test_what_the_model_does_not_have_is_refused_before_anything_runs(world, tmp_path, changes, part):
+    whole = content(world) | {"method": "finetuning"} | changes
+    (tmp_path / "grid.yaml").write_text(yaml.safe_dump(whole))
+    with pytest.raises(InputError, match=part):
+        sweep.planned_batches(grid.load_grid(tmp_path / "grid.yaml"), "cpu")
+
+
+def test_a_pivot_that_fails_spoils_its_own_runs_only(world, tmp_path):
+    whole = content(world) | {"method": "finetuning"}
+    whole["pivot"] = {"class_word": "toy", "steps": 2, "batch_size": 2, "learning_rate": [0.01, 1e38]}
+    whole["training"] = {"learning_rate": 1e-3, "steps": 2, "batch_size": 2}
+    (tmp_path / "grid.yaml").write_text(yaml.safe_dump(whole))
+    done = sweep.run_sweep(grid.load_grid(tmp_path / "grid.yaml"), folder=tmp_path / "runs")
+    assert sorted(done.values()) == ["failed", "finished"]
+
+
+def test_how_pictures_are_packed_is_no_other_run(world, tmp_path):
+    (config, *_) = grid.load_grid(write_grid(world, tmp_path))
+    sampling = dataclasses.replace(config.evaluation.sampling, batch_size=2)
+    packed = dataclasses.replace(config, evaluation=dataclasses.replace(config.evaluation, sampling=sampling))
+    bench = workbench.workbench_of(config)
+    assert workbench.run_hash(config, bench) == workbench.run_hash(packed, bench)
+
+
+def test_paths_are_whole_on_their_way_to_other_machines(world, tmp_path, monkeypatch):
+    (config, *_) = grid.load_grid(write_grid(world, tmp_path))
+    monkeypatch.chdir(world.parent)
+    names = ("model", "scorer", "concept")
+    local = {name: str(Path(getattr(config, name)).relative_to(world.parent)) for name in names}
+    assert sweep.absolute(dataclasses.replace(config, **local)) == config
+    named = dataclasses.replace(config, model="chibi", concept="alba")
+    assert (sweep.absolute(named).model, sweep.absolute(named).concept) == ("chibi", "alba")
+
+
 def test_a_masked_loss_needs_masks(world, tmp_path):
     whole = content(world) | {"method": "finetuning"}
     whole["training"] = {"subject": "toy", "steps": 2, "batch_size": 2, "masked": True}
@@ -171,9 +214,13 @@ def test_the_model_as_it_was_is_a_run_too(world, tmp_path):
 
 
 def test_the_cost_is_said_before_the_start(world, tmp_path, caplog):
+    configs = grid.load_grid(write_grid(world, tmp_path))
+    planned = sweep.planned_batches(configs, "cpu")
+    assert "4 runs and 56 pictures: about" in str(sweep.costs(planned, "cpu")[configs[0].model])
+    sweep.run_sweep(configs, folder=tmp_path / "runs", shard=(0, 2))
     with caplog.at_level("INFO"):
-        sweep.planned_batches(grid.load_grid(write_grid(world, tmp_path)), "cpu")
-    assert "4 runs and 56 pictures: about" in caplog.text and "MB on disk" in caplog.text
+        sweep.run_sweep(configs, folder=tmp_path / "runs")
+    assert "2 runs and 28 pictures: about" in caplog.text and "MB on disk" in caplog.text, "only what is left counts"
 
 
 def test_pictures_fit_into_memory(monkeypatch):
@@ -203,7 +250,15 @@ def test_rows_in_a_committed_report_are_finished(world, tmp_path, undisturbed, m
         sweep.run_sweep(configs, folder=tmp_path / "runs", train="never", whole=True)
 
 
-@pytest.mark.parametrize(("options", "part"), [({"shard": (2, 2)}, "shard"), ({"executor": "slurm"}, "serial, ray")])
+@pytest.mark.parametrize(
+    ("options", "part"),
+    [
+        ({"shard": (2, 2)}, "shard"),
+        ({"executor": "slurm"}, "serial, ray"),
+        ({"together": -1}, "together"),
+        ({"train": "sometimes"}, "missing or never"),
+    ],
+)
 def test_bad_arguments_are_refused(options, part):
     with pytest.raises(InputError, match=part):
         sweep.run_sweep([], **options)

@@ -36,6 +36,11 @@ def test_shares_count_images_with_a_value(run, tmp_path):
     rows = store.load_scores(tmp_path, "abc")
     found = tradeoff.share_over_images(rows[rows["step"] == 9], "joint", prompts=["S*", "S* on the moon"])
     assert (found.value, found.n, found.unit) == (pytest.approx(1 / 3), 3, "images")
+    none = rows.assign(joint=rows["joint"].where(rows["joint"].isna(), other=False))
+    lost = tradeoff.share_over_images(
+        none[none["step"] == 9], "joint", prompts=["S* on the moon"], against=rows[rows["step"] == 9]
+    )
+    assert lost.value == pytest.approx(-1 / 3)
 
 
 def unit(*shape, seed=0):

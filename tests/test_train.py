@@ -4,7 +4,7 @@ import pytest
 import tiny
 import torch
 
-from helpers import train
+from helpers import objective, train
 from helpers.plan import Plan
 
 
@@ -97,7 +97,7 @@ def test_packed_values_share_their_memory():
 
 def test_moments_draw_what_the_vae_draws():
     vae = tiny.pipeline().vae
-    moments = train.latent_moments(vae, images())
+    moments = objective.latent_moments(vae, images())
     step = plan().step(3)
     drawn = moments.draw(step)
     assert step.flips.any() and not step.flips.all()
@@ -111,7 +111,7 @@ def test_moments_draw_what_the_vae_draws():
 @pytest.mark.parametrize("prediction_type", ["epsilon", "v_prediction", "sample"])
 def test_the_loss_is_zero_for_a_perfect_prediction(prediction_type):
     pipeline = tiny.pipeline(prediction_type=prediction_type)
-    schedule = train.training_schedule(pipeline.scheduler)
+    schedule = objective.training_schedule(pipeline.scheduler)
     step = plan().step(0)
     latents = step.vae_noise
     alphas = schedule.alphas_cumprod[step.timesteps].view(-1, 1, 1, 1)
@@ -129,12 +129,12 @@ def test_the_loss_is_zero_for_a_perfect_prediction(prediction_type):
             assert torch.allclose(seen, noisy.repeat(2, 1, 1, 1), atol=1e-5)
             return type("Output", (), {"sample": perfect.repeat(2, 1, 1, 1)})
 
-    predict = train.predictor(Unet())
-    assert (train.denoising_losses(predict, schedule, latents, torch.zeros(2, 4, 1, 1), step) < 1e-10).all()
+    predict = objective.predictor(Unet())
+    assert (objective.denoising_losses(predict, schedule, latents, torch.zeros(2, 4, 1, 1), step) < 1e-10).all()
 
 
 def test_an_unknown_prediction_type_is_an_error():
-    schedule = train.training_schedule(tiny.pipeline().scheduler)
+    schedule = objective.training_schedule(tiny.pipeline().scheduler)
     schedule.register_to_config(prediction_type="flow")
     with pytest.raises(ValueError, match="flow"):
-        train.prediction_target(schedule, *[torch.zeros(1)] * 3)
+        objective.prediction_target(schedule, *[torch.zeros(1)] * 3)

@@ -4,7 +4,7 @@ import pytest
 import tiny
 import torch
 
-from helpers import distances, tokens, train
+from helpers import distances, objective, tokens
 from helpers.config import FinetuneConfig, InversionConfig
 from helpers.finetune import finetune
 from helpers.inversion import invert
@@ -32,8 +32,8 @@ def test_an_inversion_travels_with_its_rows(pipeline):
     assert table["cosine_to_class"].tolist() == pytest.approx(table["cosine_to_start"].tolist())
     assert table["displacement"].is_monotonic_increasing and (table["function_distance_token"] > 0).all()
     assert not table["function_distance_class"].any() and not table["function_distance_empty"].any()
-    moments, schedule = train.latent_moments(pipeline.vae, IMAGES), train.training_schedule(pipeline.scheduler)
-    probe, predict = distances.make_probe(moments, schedule, seed=0), train.predictor(pipeline.unet)
+    moments, schedule = objective.latent_moments(pipeline.vae, IMAGES), objective.training_schedule(pipeline.scheduler)
+    probe, predict = distances.make_probe(moments, schedule, seed=0), objective.predictor(pipeline.unet)
     ids = tokens.tokenize(pipeline.tokenizer, ["a photo of S*"])
     states = [tokens.encode(pipeline.text_encoder, ids, rows=rows) for rows in (found.initial, found.rows)]
     by_hand = distances.function_distance(*(probe.epsilon(probe.predicted(predict, known)) for known in states)).item()

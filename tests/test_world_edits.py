@@ -8,7 +8,8 @@ import pytest
 from helpers import prompts
 from helpers.concepts import load_concept
 from helpers.config import InputError
-from helpers.models import CHIBI, load_scorer
+from helpers.models import CHIBI
+from helpers.scorers import load_scorer
 from helpers.world import edits, readings
 from helpers.world import scene as w
 from helpers.world.chibi import chibi_instruments

@@ -14,8 +14,9 @@ from safetensors.torch import load_file
 
 from helpers.config import content_hash, tensor_hash
 from helpers.files import write_json, write_text
-from helpers.models import CHIBI, load_pipeline, load_scorer
+from helpers.models import CHIBI, load_pipeline
 from helpers.results import entry
+from helpers.scorers import load_scorer
 from helpers.stats import Interval
 from helpers.world import measures
 from helpers.world.draw import draw

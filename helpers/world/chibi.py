@@ -13,8 +13,8 @@ from torch import Tensor
 from helpers.concepts import Concept
 from helpers.config import InputError, tensor_hash
 from helpers.evaluation import Instruments
-from helpers.models import Scorer
 from helpers.prompts import EditPrompt
+from helpers.scorers import Scorer
 from helpers.world import scene as w
 from helpers.world.reader import load_reader, read
 from helpers.world.readings import looks_like, success, table

@@ -12,9 +12,10 @@ from diffusers import StableDiffusionPipeline
 from scipy.stats import binomtest
 from tqdm import tqdm
 
-from helpers.config import BATCH_PROGRESS, SamplingConfig
-from helpers.models import Scorer
+from helpers.config import SamplingConfig
+from helpers.progress import BATCH_PROGRESS
 from helpers.sample import sample
+from helpers.scorers import Scorer
 from helpers.scores import embed_images, embed_texts
 from helpers.stats import Interval, jackknife
 from helpers.world import scene as w
