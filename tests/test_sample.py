@@ -9,8 +9,8 @@ from diffusers import DDIMScheduler, DPMSolverMultistepScheduler
 from safetensors.torch import load_file
 
 from helpers import lora
+from helpers.artifacts import save_learned_embeds
 from helpers.config import InputError, SamplingConfig
-from helpers.inversion import save_learned_embeds
 from helpers.sample import ORIGINAL, Learned, initial_latents, sample
 
 PROMPTS = ["a photo of a dog", "a toy on the moon", "a photo of a dog"]
