@@ -92,18 +92,19 @@ def run_sweep(
     if train == "never" or not left:
         return done
     for name, cost in costs(left, device).items():
-        log.info("%s in %d batches: %s", name, len(left), cost)
+        log.info("%s: %s", name, cost)
     options = {"folder": folder, "device": device, "share": share, "whole": whole}
     execute = {"serial": serial, "ray": on_ray}[executor]
     done |= progressed(execute(left, gpus=gpus, retry=retry, **options), len(left))
     while "" in done.values():
         log.info("%d runs are being done by another process", list(done.values()).count(""))
         time.sleep(OTHERS)
-        left = [batch for batch in left if "" in statuses(batch, folder, device, whole=whole).values()]
+        known = {batch: statuses(batch, folder, device, whole=whole) for batch in left}
+        for found in known.values():
+            done |= found
+        left = [batch for batch, found in known.items() if "" in found.values()]
         for found in execute(left, gpus=gpus, retry=False, **options):
             done |= found
-        for batch in left:
-            done |= statuses(batch, folder, device, whole=whole)
     return done
 
 
