@@ -19,7 +19,7 @@ import torch
 import yaml
 from PIL import Image
 
-from helpers import footprint, grid, perform, store, sweep, workbench
+from helpers import footprint, grid, perform, stats, store, sweep, workbench
 from helpers.config import InputError
 from helpers.files import ROOT
 
@@ -82,6 +82,13 @@ def test_a_run_has_rows_of_all_checkpoints(undisturbed):
     assert {"reconstruction_training", "nearest", "editability", "diversity", "training.learning_rate"} <= set(
         undisturbed
     )
+
+
+def test_rows_of_a_sweep_are_what_intervals_want(undisturbed):
+    last = undisturbed[undisturbed["step"] == 4]
+    keys = {"condition": "training.learning_rate", "minuend": 0.1, "subtrahend": 0.01}
+    difference = stats.paired(last, "reconstruction_training", **keys)
+    assert (difference.n, difference.unit) == (2, "seeds") and difference.low <= difference.value <= difference.high
 
 
 def test_checkpoints_are_those_of_a_shorter_run(undisturbed, world, tmp_path):
