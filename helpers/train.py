@@ -126,7 +126,7 @@ def train(
         yield StepRecord(step=state.step - 1, loss=losses.detach(), gradient_norm=norms, moved=distance)
 
 
-def adam(state: TrainState, gradient: Tensor, *, ages: Tensor | int | None = None) -> Tensor:
+def adam(state: TrainState, gradient: Tensor, *, ages: Tensor | None = None) -> Tensor:
     """New values [R, P] by Adam (Kingma and Ba, 1412.6980, algorithm 1), each run at its own learning rate.
 
     Args:
@@ -134,7 +134,7 @@ def adam(state: TrainState, gradient: Tensor, *, ages: Tensor | int | None = Non
         gradient: [R, P].
         ages: updates of each value [R, P], this one included, where some joined late; else all the state's.
     """
-    ages = state.step if ages is None else ages
+    ages = state.step if ages is None else ages.to(state.values)
     state.first.lerp_(gradient, 1 - BETAS[0])
     state.second.mul_(BETAS[1]).addcmul_(gradient, gradient, value=1 - BETAS[1])
     rates = state.learning_rates / (1 - BETAS[0] ** ages)
