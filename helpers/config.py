@@ -211,6 +211,11 @@ def require_checkpoints(config: Any) -> None:
         raise InputError(f"checkpoints are {list(config.checkpoints)}: give steps from 1 to {config.steps}.")
 
 
+def effective(config: FinetuneConfig) -> FinetuneConfig:
+    """The configuration without what has no effect: runs that differ in nothing else are one run."""
+    return config if config.prior_weight else dataclasses.replace(config, class_images=1)
+
+
 def results_at(config: InversionConfig | FinetuneConfig | ReferenceConfig) -> tuple[int, ...]:
     """Updates after which a run is a result, in order: its checkpoints and the last."""
     return tuple(sorted({*config.checkpoints, config.steps}))

@@ -1,59 +1,91 @@
-"""Finished trainings, kept under their hash in data/runs, so that none is made twice."""
+"""Finished trainings, kept under their hash in the store, so that none is made twice.
+
+Scores are another matter: what a run drew is kept with the run, what it learned here, so that other prompts or
+more pictures need no new training.
+"""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
+from torch import Tensor
 
-from helpers.config import InversionConfig
+from helpers.config import FinetuneConfig, InversionConfig
 from helpers.files import write_bytes
+from helpers.finetune import Finetuning
 from helpers.inversion import Inversion
-from helpers.store import RUNS
 
 log = logging.getLogger(__name__)
+Learnt = Inversion | Finetuning
+FIELDS = {
+    Inversion: ("initial", "checkpoints", "image_rows", "history"),
+    Finetuning: ("checkpoints", "text_checkpoints", "initial_rows", "rows", "history"),
+}
+"""What a file holds: tensors, and maps of them."""
+BETWEEN = "|"
+"""Joins the keys of nested maps; no name of a module has it."""
 
 
-def kept_inversion(
-    run: str, *, config: InversionConfig, make: Callable[[], Inversion], folder: Path = RUNS
-) -> Inversion:
-    """Read the inversion with hash `run`, or make and keep it.
+def kept_trainings(
+    hashes: Mapping[str, InversionConfig | FinetuneConfig], *, make: Callable[[], Sequence[Learnt]], folder: Path
+) -> list[Learnt]:
+    """Read trainings, or make and keep them: all of a batch are made if one is missing.
 
     Args:
-        run: see `inversion.inversion_hash`.
-        config: what the hash was made of.
-        make: trains.
+        hashes: of the trainings, with what they were made of.
+        make: trains all of them, in this order.
         folder: where trainings are kept.
     """
-    path = folder / f"{run}.safetensors"
-    if path.exists() and (found := _read(path, config)):
-        log.info("the training %s is finished, read from %s", run, path.name)
+    paths = [folder / f"{training}.safetensors" for training in hashes]
+    found = [_read(path, config) for path, config in zip(paths, hashes.values(), strict=True)]
+    if None not in found:
+        log.info("%d finished trainings are read from %s", len(found), folder)
         return found
-    made = make()
-    tensors = {"initial": made.initial, "image_rows": made.image_rows, **made.history}
-    tensors |= {f"rows after {step}": rows for step, rows in made.checkpoints.items()}
-    write_bytes(path, save(tensors, {"failed_at": "" if made.failed_at is None else str(made.failed_at)}))
-    return made
+    made = list(make())
+    for path, known, new in zip(paths, found, made, strict=True):
+        if known is None:
+            tensors = dict(flattened({name: getattr(new, name) for name in FIELDS[type(new)]}))
+            failed_at = "" if new.failed_at is None else str(new.failed_at)
+            write_bytes(path, save(tensors, {"failed_at": failed_at}))
+    return [new if known is None else known for known, new in zip(found, made, strict=True)]
 
 
-def _read(path: Path, config: InversionConfig) -> Inversion | None:
+def flattened(nested: Mapping[Any, Any], prefix: str = "") -> Iterator[tuple[str, Tensor]]:
+    """The tensors of nested maps, by their keys joined."""
+    for key, value in nested.items():
+        if isinstance(value, Mapping):
+            yield from flattened(value, f"{prefix}{key}{BETWEEN}")
+        else:
+            yield f"{prefix}{key}", value.contiguous()
+
+
+def nested(tensors: Mapping[str, Tensor]) -> dict[Any, Any]:
+    """The inverse of `flattened`; keys that are numbers are numbers of updates."""
+    found: dict[Any, Any] = {}
+    for name, tensor in tensors.items():
+        inner, keys = found, [int(key) if key.isdecimal() else key for key in name.split(BETWEEN)]
+        for key in keys[:-1]:
+            inner = inner.setdefault(key, {})
+        inner[keys[-1]] = tensor
+    return found
+
+
+def _read(path: Path, config: InversionConfig | FinetuneConfig) -> Learnt | None:
+    kind = Inversion if isinstance(config, InversionConfig) else Finetuning
+    if not path.exists():
+        return None
     try:
         with safe_open(path, framework="pt") as file:
-            found = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            found = nested({name: file.get_tensor(name) for name in file.keys()})  # noqa: SIM118
             failed_at = file.metadata()["failed_at"]
-        rows = {int(name.removeprefix("rows after ")): t for name, t in found.items() if name.startswith("rows after ")}
-        initial, image_rows = found.pop("initial"), found.pop("image_rows")
+        if kind is Finetuning:  # maps without tensors leave no trace in a file
+            found["text_checkpoints"] = {step: {} for step in found["checkpoints"]} | found.get("text_checkpoints", {})
+        return kind(config=config, failed_at=int(failed_at) if failed_at else None, **found)
     except (SafetensorError, KeyError, TypeError):
         log.warning("the kept training %s is damaged: it has to be made again", path.name)
         return None
-    return Inversion(
-        config=config,
-        initial=initial,
-        checkpoints=rows,
-        image_rows=image_rows,
-        history={name: values for name, values in found.items() if not name.startswith("rows after ")},
-        failed_at=int(failed_at) if failed_at else None,
-    )

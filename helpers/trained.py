@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import functools
 import logging
 import time
 from collections.abc import Iterator, Sequence
@@ -15,11 +14,19 @@ import torch
 from diffusers import StableDiffusionPipeline
 from torch import Tensor
 
-from helpers.config import FinetuneConfig, InputError, InversionConfig, ReferenceConfig, SamplingConfig
-from helpers.finetune import Finetuning, finetune
+from helpers.config import (
+    FinetuneConfig,
+    InputError,
+    InversionConfig,
+    ReferenceConfig,
+    SamplingConfig,
+    content_hash,
+    effective,
+)
+from helpers.finetune import finetune
 from helpers.grid import Batch, RunConfig
 from helpers.inversion import SHARED, Inversion, inversion_hash, invert
-from helpers.kept import kept_inversion
+from helpers.kept import Learnt, kept_trainings
 from helpers.leases import LEASES, lease
 from helpers.lora import Adapters, adapted_modules
 from helpers.prompts import PLACEHOLDER, templates
@@ -39,7 +46,7 @@ class Reference:
     failed_at: int | None = None
 
 
-Trained = Inversion | Finetuning | Reference
+Trained = Learnt | Reference
 
 
 def check(config: RunConfig, pipeline: StableDiffusionPipeline) -> None:
@@ -59,14 +66,24 @@ def check(config: RunConfig, pipeline: StableDiffusionPipeline) -> None:
 
 
 def train_batch(bench: Workbench, batch: Batch, folder: Path, *, share: float = 1.0) -> Sequence[Trained]:
-    """The trainings of a batch; pivots first, each once.
+    """The trainings of a batch, from the store if all are there; pivots first, each once.
 
     Raises:
         InputError: the loss is to be masked and the concept has no masks.
     """
-    images, configs, first = bench.concept.images, [config.training for config in batch], batch[0].training
-    if isinstance(first, ReferenceConfig):
+    if isinstance(batch[0].training, ReferenceConfig):
         return [Reference() for _ in batch]
+    hashes = {training_hash(config, bench): config.training for config in batch}  # runs may differ in scores alone
+    first = {training_hash(config, bench): config for config in reversed(batch)}
+    different = [first[training] for training in hashes]
+    made = kept_trainings(hashes, make=lambda: trained_anew(bench, different, folder, share), folder=folder)
+    by_hash = dict(zip(hashes, made, strict=True))
+    return [by_hash[training_hash(config, bench)] for config in batch]
+
+
+def trained_anew(bench: Workbench, batch: Sequence[RunConfig], folder: Path, share: float) -> Sequence[Learnt]:
+    """Train the runs of a batch."""
+    images, configs, first = bench.concept.images, [config.training for config in batch], batch[0].training
     most = at_once(bench, training=True, share=share)
     if isinstance(first, InversionConfig):
         return invert(bench.pipeline, images, configs=configs, most=most)
@@ -79,6 +96,17 @@ def train_batch(bench: Workbench, batch: Batch, folder: Path, *, share: float = 
     terms = {"prior": prior_of(bench, first, share)} if any(config.prior_weight for config in configs) else {}
     options = {"masks": bench.concept.masks, "terms": terms, "most": max(1, most // (2 if terms else 1))}
     return finetune(bench.pipeline, images, configs=configs, rows=rows, **options)
+
+
+def training_hash(config: RunConfig, bench: Workbench) -> str:
+    """Hash of what a run learns: its configurations, texts, and fingerprints of pipeline and training pictures."""
+    content = {"pipeline": bench.model.fingerprint, "images": bench.concept.fingerprint}
+    if isinstance(config.training, InversionConfig):
+        return inversion_hash(config.training, **content)
+    training = effective(config.training)
+    used = [one.template_set for one in (training, config.pivot) if one]
+    class_word = bench.concept.class_word if training.prior_weight else ""
+    return content_hash("finetuning", training, config.pivot, [templates(name) for name in used], class_word, content)
 
 
 def prior_of(bench: Workbench, training: FinetuneConfig, share: float) -> Term:
@@ -112,23 +140,17 @@ def learned_pivots(
     bench: Workbench, together: Sequence[InversionConfig], folder: Path, most: int
 ) -> dict[InversionConfig, Inversion]:
     """Pivots of one batch, from the store; all of them are learned if one is missing."""
-    images = bench.concept.images
-    hashes = {
-        pivot: inversion_hash(pivot, pipeline=bench.model.fingerprint, images=bench.concept.fingerprint)
-        for pivot in together
-    }
-
-    @functools.cache
-    def made() -> list[Inversion]:
-        return invert(bench.pipeline, images, configs=together, most=most)
-
+    content = {"pipeline": bench.model.fingerprint, "images": bench.concept.fingerprint}
+    hashes = {inversion_hash(pivot, **content): pivot for pivot in together}
     with contextlib.ExitStack() as stack:
-        for run in sorted(hashes.values()):
+        for run in sorted(hashes):
             stack.enter_context(waited_for(folder / LEASES / f"{run}.lease"))
-        return {
-            pivot: kept_inversion(run, config=pivot, make=lambda n=n: made()[n], folder=folder)
-            for n, (pivot, run) in enumerate(hashes.items())
-        }
+        found = kept_trainings(
+            hashes,
+            make=lambda: invert(bench.pipeline, bench.concept.images, configs=together, most=most),
+            folder=folder,
+        )
+    return dict(zip(together, found, strict=True))
 
 
 def grouped(pivots: Sequence[InversionConfig]) -> list[list[InversionConfig]]:

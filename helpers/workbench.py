@@ -10,7 +10,7 @@ from diffusers import StableDiffusionPipeline
 
 from helpers import prompts as words
 from helpers.concepts import Concept, load_concept
-from helpers.config import SamplingConfig, content_hash, tensor_hash
+from helpers.config import FinetuneConfig, SamplingConfig, content_hash, effective, tensor_hash
 from helpers.evaluation import Instruments
 from helpers.footprint import Footprint, footprint_of, pictures_that_fit
 from helpers.grid import EvaluationConfig, RunConfig
@@ -122,5 +122,6 @@ def run_hash(config: RunConfig, bench: Workbench) -> str:
     texts = [words.templates(name) for name in sorted(used)]
     kind = type(config.training).__name__
     sampling = dataclasses.replace(config.evaluation.sampling, batch_size=1)  # how pictures are packed changes nothing
-    settings = config.training, config.pivot, sampling
+    training = effective(config.training) if isinstance(config.training, FinetuneConfig) else config.training
+    settings = training, config.pivot, sampling
     return content_hash("run", kind, settings, texts, asked, counts, bench.fingerprints)

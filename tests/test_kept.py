@@ -4,36 +4,62 @@ import pytest
 import torch
 
 from helpers import kept
-from helpers.config import InversionConfig
+from helpers.config import FinetuneConfig, InversionConfig
+from helpers.finetune import Finetuning
 from helpers.inversion import Inversion
 
-CONFIG = InversionConfig(class_word="character", steps=2)
+INVERSION, FINETUNING = InversionConfig(class_word="character", steps=2), FinetuneConfig(subject="toy", steps=2)
+HISTORY = {"loss": torch.tensor([0.1, 1e-30], dtype=torch.float64)}
 
 
-def made(failed_at=None):
+def inversion(failed_at=None):
+    rows = {1: torch.full((1, 4), 0.5), 2: torch.ones(1, 4)}
+    empty = torch.zeros(0, 4)
     return Inversion(
-        config=CONFIG,
-        initial=torch.zeros(1, 4),
-        checkpoints={1: torch.full((1, 4), 0.5), 2: torch.ones(1, 4)},
-        image_rows=torch.zeros(0, 4),
-        history={"loss": torch.tensor([0.1, 1e-30], dtype=torch.float64)},
+        config=INVERSION, initial=empty[:0], checkpoints=rows, image_rows=empty, history=HISTORY, failed_at=failed_at
+    )
+
+
+def finetuning(failed_at=None):
+    return Finetuning(
+        config=FINETUNING,
+        checkpoints={2: {"down.0.to_q.down": torch.ones(2, 3)}},
+        text_checkpoints={2: {}},
+        initial_rows=torch.zeros(0, 0),
+        rows={2: torch.zeros(0, 0)},
+        history=HISTORY,
         failed_at=failed_at,
     )
 
 
+def flat(found):
+    return dict(kept.flattened({name: getattr(found, name) for name in kept.FIELDS[type(found)]}))
+
+
+@pytest.mark.parametrize(("config", "made"), [(INVERSION, inversion), (FINETUNING, finetuning)])
 @pytest.mark.parametrize("failed_at", [None, 1])
-def test_a_training_is_made_once(tmp_path, failed_at):
+def test_a_training_is_made_once(tmp_path, config, made, failed_at):
     calls = []
 
     def make():
         calls.append(1)
-        return made(failed_at)
+        return [made(failed_at)]
 
-    first, second = (kept.kept_inversion("abc", config=CONFIG, make=make, folder=tmp_path / "runs") for _ in range(2))
-    assert len(calls) == 1
-    assert torch.equal(first.rows, second.rows) and torch.equal(first.initial, second.initial)
-    assert torch.equal(first.history["loss"], second.history["loss"]) and sorted(second.checkpoints) == [1, 2]
-    assert (first.failed_at, first.config) == (second.failed_at, second.config)
+    (first,), (second,) = (kept.kept_trainings({"abc": config}, make=make, folder=tmp_path) for _ in range(2))
+    assert len(calls) == 1 and type(first) is type(second)
+    assert (first.failed_at, first.config) == (second.failed_at, second.config) == (failed_at, config)
+    ours, theirs = flat(first), flat(second)
+    assert ours.keys() == theirs.keys() and all(torch.equal(ours[name], theirs[name]) for name in ours)
+    if made is finetuning:
+        assert second.text_checkpoints == {2: {}}
+
+
+def test_what_is_kept_stays_as_it_was_if_the_others_of_its_batch_are_made(tmp_path):
+    kept.kept_trainings({"abc": INVERSION}, make=lambda: [inversion()], folder=tmp_path)
+    both = kept.kept_trainings(
+        {"abc": INVERSION, "def": INVERSION}, make=lambda: [inversion(1), inversion(1)], folder=tmp_path
+    )
+    assert [found.failed_at for found in both] == [None, 1]
 
 
 def test_a_failed_training_leaves_nothing(tmp_path):
@@ -41,11 +67,11 @@ def test_a_failed_training_leaves_nothing(tmp_path):
         raise RuntimeError("out of memory")
 
     with pytest.raises(RuntimeError):
-        kept.kept_inversion("abc", config=CONFIG, make=make, folder=tmp_path)
+        kept.kept_trainings({"abc": INVERSION}, make=make, folder=tmp_path)
     assert not list(tmp_path.iterdir())
 
 
-def test_a_broken_file_is_made_again(tmp_path):
+def test_a_broken_file_is_made_again(tmp_path, caplog):
     (tmp_path / "abc.safetensors").write_bytes(b"broken")
-    again = kept.kept_inversion("abc", config=CONFIG, make=made, folder=tmp_path)
-    assert torch.equal(again.rows, made().rows)
+    (again,) = kept.kept_trainings({"abc": INVERSION}, make=lambda: [inversion()], folder=tmp_path)
+    assert torch.equal(again.rows, inversion().rows) and "abc.safetensors is damaged" in caplog.text

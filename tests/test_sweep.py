@@ -19,7 +19,7 @@ import torch
 import yaml
 from PIL import Image
 
-from helpers import footprint, grid, perform, stats, store, sweep, workbench
+from helpers import footprint, grid, perform, stats, store, sweep, trained, workbench
 from helpers.config import InputError
 from helpers.files import ROOT
 
@@ -145,7 +145,7 @@ def test_finetuning_starts_from_one_pivot(world, tmp_path):
     (tmp_path / "grid.yaml").write_text(yaml.safe_dump(whole))
     done = sweep.run_sweep(grid.load_grid(tmp_path / "grid.yaml"), folder=tmp_path / "runs")
     assert list(done.values()) == ["finished"] * 2
-    assert len(list((tmp_path / "runs").glob("*.safetensors"))) == 1
+    assert len(list((tmp_path / "runs").glob("*.safetensors"))) == 1 + 2, "one pivot, and what two runs learned"
     assert rows_of(tmp_path / "runs").groupby("run")["reconstruction_training"].mean().nunique() == 2
 
 
@@ -182,6 +182,27 @@ def test_a_pivot_that_fails_spoils_its_own_runs_only(world, tmp_path):
     (tmp_path / "grid.yaml").write_text(yaml.safe_dump(whole))
     done = sweep.run_sweep(grid.load_grid(tmp_path / "grid.yaml"), folder=tmp_path / "runs")
     assert sorted(done.values()) == ["failed", "finished"]
+
+
+def test_other_pictures_need_no_new_training(world, tmp_path, monkeypatch):
+    whole = content(world, seed=0)
+    for count in (2, 3):
+        whole["evaluation"]["edited"] = count
+        (tmp_path / "grid.yaml").write_text(yaml.safe_dump(whole))
+        done = sweep.run_sweep(grid.load_grid(tmp_path / "grid.yaml"), folder=tmp_path / "runs")
+        assert list(done.values()) == ["finished"] * 2
+        monkeypatch.setattr(trained, "invert", lambda *given, **options: pytest.fail("it was trained again"))
+    assert rows_of(tmp_path / "runs")["run"].nunique() == 4
+
+
+def test_a_field_without_effect_makes_no_other_run(world, tmp_path):
+    whole = content(world) | {"method": "finetuning"}
+    whole["training"] = {"subject": "toy", "steps": 2, "class_images": [3, 4], "prior_weight": [0.0, 1.0]}
+    (tmp_path / "grid.yaml").write_text(yaml.safe_dump(whole))
+    configs = grid.load_grid(tmp_path / "grid.yaml")
+    bench = workbench.workbench_of(configs[0])
+    assert len({workbench.run_hash(config, bench) for config in configs}) == 3
+    assert len({trained.training_hash(config, bench) for config in configs}) == 3
 
 
 def test_how_pictures_are_packed_is_no_other_run(world, tmp_path):
