@@ -22,7 +22,7 @@ from helpers import store
 from helpers.config import InputError
 from helpers.files import write_bytes
 from helpers.finetune import of_part
-from helpers.lora import save_lora
+from helpers.lora import LORA_FILE, save_lora
 
 log = logging.getLogger(__name__)
 COMFYUI_ENCODER = "clip_l"
@@ -91,13 +91,16 @@ def main(words: Sequence[str] | None = None) -> int:
     parser.add_argument("--step", type=int, default=0, help="updates; 0 is the run's last checkpoint")
     parser.add_argument("--placeholder", default="<s*>", help="the token's name in diffusers")
     logging.basicConfig(level=logging.INFO, format="%(message)s")
+    arguments = parser.parse_args(words)
+    asked = arguments.placeholder
     try:
-        written = export(**vars(parser.parse_args(words)))
+        written = export(**vars(arguments))
     except InputError as error:
         log.error("%s", error)
         return 2
+    uses = {LORA_FILE: "pipe.load_lora_weights(...)", "comfyui.safetensors": "ComfyUI's folder of embeddings"}
     for path in written:
-        log.info("%s", path)
+        log.info("%s: for %s", path, uses.get(path.name, f"pipe.load_textual_inversion(...), then {asked} in prompts"))
     return 0
 
 

@@ -18,8 +18,8 @@ from helpers.models import image_size
 from helpers.travelled import PROBED
 from helpers.workbench import prompts_of
 
-BACKWARD = 2.0
-"""Time of the pass back over that of the pass footprint."""
+BACKWARD = 1.5
+"""Time of the pass back over that of the pass before: gradients of activations, none of weights."""
 ROW_BYTES, SHEET_BYTES = 250, 9000
 """Of scores.parquet and vectors.safetensors a picture, and of a contact sheet a picture of 64 pixels."""
 

@@ -34,7 +34,7 @@ class Footprint:
 
 
 @torch.no_grad()
-def footprint_of(pipeline: StableDiffusionPipeline, *, pictures: int = 4) -> Footprint:
+def footprint_of(pipeline: StableDiffusionPipeline, *, pictures: int = 8) -> Footprint:
     """Measure one pass of the UNet."""
     unet, counted = pipeline.unet, []
     forward = computed(unet, arithmetic_for(pipeline.device), hooked=True)

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import math
-import os
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -20,6 +19,7 @@ from peft import LoraConfig
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from helpers.files import write_bytes
 from helpers.plan import generator
 from helpers.train import Shapes
 
@@ -143,7 +143,7 @@ def save_lora(
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder, prefix=".") as aside:
         StableDiffusionPipeline.save_lora_weights(aside, safe_serialization=True, **named)
-        os.replace(Path(aside) / LORA_FILE, folder / LORA_FILE)
+        write_bytes(folder / LORA_FILE, (Path(aside) / LORA_FILE).read_bytes())  # with the permissions of other files
     return folder / LORA_FILE
 
 

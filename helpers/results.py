@@ -48,7 +48,7 @@ def machine() -> dict[str, Any]:
     """Commit, versions of what numbers depend on, and the machine."""
     return {
         "commit": _git("rev-parse", "HEAD"),
-        "dirty": _git("status", "--porcelain") not in ("", None),
+        "dirty": _git("status", "--porcelain", "--untracked-files=no") not in ("", None),
         "python": platform.python_version(),
         "packages": {name: importlib.metadata.version(name) for name in PACKAGES},
         "machine": platform.machine(),

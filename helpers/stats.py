@@ -67,6 +67,21 @@ def mean_of_units(values: np.ndarray, unit: str) -> Interval:
     return jackknife(lambda chosen: float(values[chosen].mean()), n=len(values), unit=unit)
 
 
+def share_of_units(values: np.ndarray, unit: str) -> Interval:
+    """Share of true values [n, P], P of each of n units, with Wilson's interval, which stays within 0 and 1.
+
+    The number of draws is that which would give the share the spread it has over the units; where all values are the
+    same, the number of units (Wilson 1927; effective sample size as in Korn and Graubard 1998).
+    """
+    share, n = float(values.mean()), len(values)
+    error = values.mean(axis=1).std(ddof=1) / np.sqrt(n)
+    draws = n if error == 0 else min(share * (1 - share) / error**2, values.size)
+    z = stats.norm.ppf((1 + LEVEL) / 2)
+    centre = (share + z**2 / (2 * draws)) / (1 + z**2 / draws)
+    half = z / (1 + z**2 / draws) * np.sqrt(share * (1 - share) / draws + z**2 / (4 * draws**2))
+    return Interval(value=share, low=max(0.0, centre - half), high=min(1.0, centre + half), n=n, unit=unit)
+
+
 def of_units(rows: pd.DataFrame, value: str, *, units: Sequence[str] = tuple(UNITS)) -> Interval:
     """Mean of a column with its interval over the outermost unit that was drawn more than once.
 

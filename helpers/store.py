@@ -28,7 +28,8 @@ from helpers.results import machine
 
 log = logging.getLogger(__name__)
 
-RUNS = ROOT / "data" / "runs"
+RUNS = Path(os.environ.get("NEAR_THE_PIVOT_RUNS") or ROOT / "data" / "runs")
+"""The store; the variable sets another one, as tests of notebooks do."""
 COMMITTED = ROOT / "reports" / "full"
 RESULT = "result.json"
 FINISHED, FAILED = "finished", "failed"
@@ -151,6 +152,9 @@ def load_runs(
     store: Path = RUNS, *, committed: Path | None = COMMITTED, runs: Collection[str] | None = None
 ) -> pd.DataFrame:
     """All rows of all finished runs as one table, with the columns run, seed and, from config.json, one a field.
+
+    One row is one picture. `editability` and `diversity` are of all pictures of a prompt in its run and stand in each
+    of their rows. `training.learning_rate` is the token's of an inversion, the adapters' of a finetuning (see `method`).
 
     Rows of committed reports (parquet files with a column run) are among them; a run that is in both counts once.
 

@@ -223,24 +223,29 @@ def main(words: Sequence[str] | None = None) -> int:
     """Read the command line and sweep; returns the exit status, 1 if runs failed."""
     parser = argparse.ArgumentParser(prog="python -m helpers.sweep", description=__doc__.split("\n\n")[0])
     parser.add_argument("grid", type=Path, help="YAML file, such as those in notebooks/sweeps")
-    parser.add_argument("--executor", choices=EXECUTORS, default="serial")
+    parser.add_argument("--executor", choices=EXECUTORS, default="serial", help="here, or as tasks of Ray")
     parser.add_argument("--shard", type=shard_of, default=(0, 1), help="i/n: every n-th batch from the i-th, from 0")
     parser.add_argument("--folder", type=Path, default=store.RUNS, help="where runs are kept")
-    parser.add_argument("--device", default="auto")
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:<number>")
     parser.add_argument("--together", type=int, default=0, help="most runs of a batch; 0 is what fits into memory")
     parser.add_argument("--gpus", type=float, default=0.0, help="share of a GPU of one Ray task")
     parser.add_argument("--retry", action="store_true", help="try runs again that failed")
     arguments = vars(parser.parse_args(words))
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    logging.basicConfig(format="%(message)s")
+    for ours in ("helpers", __name__):
+        logging.getLogger(ours).setLevel(logging.INFO)
     try:
         done = run_sweep(load_grid(arguments.pop("grid")), **arguments)
+    except KeyboardInterrupt:
+        log.info("stopped: the same command goes on with what is not finished")
+        return 130
     except (InputError, OSError) as error:
         log.error("%s", error)
         return 2
     failed = [run for run, status in done.items() if status == store.FAILED]
-    log.info("%d runs are finished, %d failed", len(done) - len(failed), len(failed))
-    for run in failed:
-        log.info("failed: %s", arguments["folder"] / run)
+    log.info("%d runs are finished, %d failed, in %s", len(done) - len(failed), len(failed), arguments["folder"])
+    for run, status in done.items():
+        log.info("%s %s", run, status)
     return 1 if failed else 0
 
 

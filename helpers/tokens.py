@@ -24,7 +24,22 @@ log = logging.getLogger(__name__)
 WORD_END = "</w>"
 IMAGE_TOKEN = -(10**6)
 """Stands where a prompt has S_i, the row of a training image, until `of_images` puts the image's own id there."""
-GENERAL_WORDS = ("character", "girl", "boy", "person", "woman", "man", "toy", "animal", "object", "dog", "cat", "thing")
+GENERAL_WORDS = (
+    "character",
+    "girl",
+    "boy",
+    "person",
+    "figure",
+    "kid",
+    "woman",
+    "man",
+    "toy",
+    "animal",
+    "object",
+    "dog",
+    "cat",
+    "thing",
+)
 
 
 def piece_ids(tokenizer: PreTrainedTokenizerBase, text: str) -> list[int]:
@@ -65,7 +80,7 @@ def similar_words(tokenizer: PreTrainedTokenizerBase, word: str) -> list[str]:
     """Words of the vocabulary: at most four near in spelling, then the general words it has."""
     ends = (token.removesuffix(WORD_END) for token in tokenizer.get_vocab() if token.endswith(WORD_END))
     words = sorted(end for end in ends if end.isalpha() and len(end) > 2)
-    near = difflib.get_close_matches(word.lower(), words, n=4, cutoff=0.6)
+    near = difflib.get_close_matches(word.lower(), words, n=4, cutoff=0.75)
     return near + [general for general in GENERAL_WORDS if general in words and general not in near]
 
 

@@ -19,7 +19,7 @@ from torch import Tensor
 from helpers import store
 from helpers.evaluation import ON_SHEET
 from helpers.perform import SHEET_WIDTH
-from helpers.stats import Interval, jackknife
+from helpers.stats import Interval, jackknife, share_of_units
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,8 +95,9 @@ def share_over_images(
         against: of another run with the same images, whose share is taken off.
     """
     by_image = true_by_image(rows, column, prompts)
-    if against is not None:
-        by_image = by_image - true_by_image(against, column, prompts)
+    if against is None:
+        return share_of_units(by_image, "images")
+    by_image = by_image - true_by_image(against, column, prompts)
     return jackknife(lambda chosen: float(by_image[chosen].mean()), n=len(by_image), unit="images")
 
 

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from helpers.stats import jackknife, of_units, paired
+from helpers.stats import jackknife, of_units, paired, share_of_units
 
 
 @pytest.mark.parametrize("n", [3, 30])
@@ -118,3 +118,15 @@ def test_a_paired_difference_needs_partners():
     assert found.value == pytest.approx(0.25) and found.high - found.low < 1e-9 and found.unit == "concepts"
     with pytest.raises(ValueError, match="do not have the same"):
         paired(rows.iloc[1:], "score", condition="condition", minuend="far", subtrahend="near")
+
+
+def test_a_share_stays_within_0_and_1():
+    none, some = np.zeros((8, 10)), np.zeros((8, 10))
+    some[:3, 0] = 1
+    for values in (none, some):
+        found = share_of_units(values, "images")
+        assert 0 <= found.low <= found.value < found.high <= 1 and found.n == 8
+    alike = np.repeat([[1.0], [0.0], [0.0], [1.0]], 50, axis=1)  # 50 pictures that are one
+    independent = np.tile([1.0, 0.0], (4, 25))
+    wide, narrow = (share_of_units(values, "images") for values in (alike, independent))
+    assert wide.high - wide.low > 0.5 > narrow.high - narrow.low
