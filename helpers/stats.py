@@ -74,8 +74,8 @@ def share_of_units(values: np.ndarray, unit: str) -> Interval:
     same, the number of units (Wilson 1927; effective sample size as in Korn and Graubard 1998).
     """
     share, n = float(values.mean()), len(values)
-    error = values.mean(axis=1).std(ddof=1) / np.sqrt(n)
-    draws = n if error == 0 else min(share * (1 - share) / error**2, values.size)
+    variance = values.mean(axis=1).var(ddof=1) / n
+    draws = n if share in (0, 1) else share * (1 - share) / max(variance, share * (1 - share) / values.size)
     z = stats.norm.ppf((1 + LEVEL) / 2)
     centre = (share + z**2 / (2 * draws)) / (1 + z**2 / draws)
     half = z / (1 + z**2 / draws) * np.sqrt(share * (1 - share) / draws + z**2 / (4 * draws**2))

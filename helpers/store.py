@@ -154,7 +154,7 @@ def load_runs(
     """All rows of all finished runs as one table, with the columns run, seed and, from config.json, one a field.
 
     One row is one picture. `editability` and `diversity` are of all pictures of a prompt in its run and stand in each
-    of their rows. `training.learning_rate` is the token's of an inversion, the adapters' of a finetuning (see `method`).
+    of their rows. `training.learning_rate` is the token's of an inversion, the adapters' of a finetuning (`method`).
 
     Rows of committed reports (parquet files with a column run) are among them; a run that is in both counts once.
 
