@@ -184,6 +184,20 @@ def intervals(groups: Mapping[str, Mapping[str, Interval]], *, bounds: Mapping[s
     return figure
 
 
+def plane(
+    points: Mapping[str, tuple[Interval, Interval]], *, styles: Mapping[str, Mapping[str, Any]], line: Sequence[str]
+) -> Figure:
+    """Draw pairs of numbers with their intervals, x and y; a thin line joins some of them in their order."""
+    figure, axes = plt.subplots(figsize=(5.6, 3.8))
+    joined = [(points[name][0].value, points[name][1].value) for name in line]
+    axes.plot(*zip(*joined, strict=True), color="#d0d5dd", zorder=0)
+    for name, (x, y) in points.items():
+        xerr, yerr = ([[p.value - p.low], [p.high - p.value]] for p in (x, y))
+        axes.errorbar(x.value, y.value, xerr=xerr, yerr=yerr, ls="", **styles[name])
+    axes.legend(loc="center left", bbox_to_anchor=(1, 0.5))
+    return figure
+
+
 def _tile(images: np.ndarray, *, columns: int, gap: int) -> np.ndarray:
     """Put images in rows on white paper, `gap` pixels apart."""
     count, height, width = images.shape[:3]

@@ -7,7 +7,7 @@ more pictures need no new training.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from helpers.config import FinetuneConfig, InversionConfig
 from helpers.files import write_bytes
 from helpers.finetune import Finetuning
 from helpers.inversion import Inversion
+from helpers.store import flat
 
 log = logging.getLogger(__name__)
 Learnt = Inversion | Finetuning
@@ -49,23 +50,19 @@ def kept_trainings(
     made = list(make())
     for path, known, new in zip(paths, found, made, strict=True):
         if known is None:
-            tensors = dict(flattened({name: getattr(new, name) for name in FIELDS[type(new)]}))
             failed_at = "" if new.failed_at is None else str(new.failed_at)
-            write_bytes(path, save(tensors, {"failed_at": failed_at}))
+            write_bytes(path, save(tensors_of(new), {"failed_at": failed_at}))
     return [new if known is None else known for known, new in zip(found, made, strict=True)]
 
 
-def flattened(nested: Mapping[Any, Any], prefix: str = "") -> Iterator[tuple[str, Tensor]]:
-    """The tensors of nested maps, by their keys joined."""
-    for key, value in nested.items():
-        if isinstance(value, Mapping):
-            yield from flattened(value, f"{prefix}{key}{BETWEEN}")
-        else:
-            yield f"{prefix}{key}", value.contiguous()
+def tensors_of(found: Learnt) -> dict[str, Tensor]:
+    """What a training's file holds, by the keys of its nested maps joined."""
+    held = flat({name: getattr(found, name) for name in FIELDS[type(found)]}, between=BETWEEN)
+    return {name: tensor.contiguous() for name, tensor in held.items()}
 
 
 def nested(tensors: Mapping[str, Tensor]) -> dict[Any, Any]:
-    """The inverse of `flattened`; keys that are numbers are numbers of updates."""
+    """Maps as they were before their keys were joined; keys that are numbers are numbers of updates."""
     found: dict[Any, Any] = {}
     for name, tensor in tensors.items():
         inner, keys = found, [int(key) if key.isdecimal() else key for key in name.split(BETWEEN)]

@@ -7,6 +7,7 @@ import importlib.metadata
 import os
 import platform
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +38,16 @@ def verdict(difference: Interval) -> str:
     if difference.low > 0:
         return "yes"
     return "no" if difference.high < 0 else "undecided"
+
+
+def falls(difference: Interval) -> str:
+    """Whether a difference is below 0: "yes", "no", or "undecided" where its interval holds 0."""
+    return {"yes": "no", "no": "yes", "undecided": "undecided"}[verdict(difference)]
+
+
+def judged(judge: Callable[[Interval], str], difference: Interval | None, reason: str) -> str | dict[str, Any]:
+    """The verdict on a difference; the entry of a missing result where there is none."""
+    return missing(reason) if difference is None else judge(difference)
 
 
 def provenance(**facts: Any) -> dict[str, Any]:

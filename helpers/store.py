@@ -203,12 +203,12 @@ def load_checkpoint(store: Path, run: str, step: int) -> dict[str, Tensor]:
     return load_file(store / run / "checkpoints" / f"{step:06d}.safetensors")
 
 
-def flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested mappings as one, names joined by dots, lists as text: {"a": {"b": [1, 2]}} is {"a.b": "1 2"}."""
+def flat(config: Mapping[Any, Any], prefix: str = "", *, between: str = ".") -> dict[str, Any]:
+    """Nested mappings as one, names joined, lists as text: {"a": {"b": [1, 2]}} is {"a.b": "1 2"}."""
     found: dict[str, Any] = {}
     for name, value in config.items():
         if isinstance(value, Mapping):
-            found |= flat(value, f"{prefix}{name}.")
+            found |= flat(value, f"{prefix}{name}{between}", between=between)
         else:
             found[f"{prefix}{name}"] = " ".join(map(str, value)) if isinstance(value, list) else value
     return found

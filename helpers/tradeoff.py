@@ -6,9 +6,11 @@ is paired. With one concept an interval speaks about other images of it, not abo
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -17,7 +19,9 @@ from PIL import Image
 from torch import Tensor
 
 from helpers import store
+from helpers.config import InversionConfig
 from helpers.evaluation import ON_SHEET
+from helpers.grid import RunConfig
 from helpers.perform import SHEET_WIDTH
 from helpers.stats import Interval, jackknife, share_of_units
 
@@ -37,6 +41,15 @@ class Measured:
         chosen = list(prompts)
         names = tuple(self.prompts[n] for n in chosen)
         return Measured(prompts=names, vectors=self.vectors[chosen], images=self.images[chosen])
+
+
+def at_rates(base: RunConfig, rates: Sequence[float], **training: Any) -> dict[str, RunConfig]:
+    """Inversions at these learning rates, by a name that tells them apart; the rest is as in `base` and `training`."""
+    digits = next(d for d in (3, 6, 17) if len({f"{rate:.{d}g}" for rate in rates}) == len(rates))
+    return {
+        f"rate {rate:.{digits}g}": dataclasses.replace(base, training=InversionConfig(learning_rate=rate, **training))
+        for rate in rates
+    }
 
 
 def drawn_by(runs: Path, run: str, prompts: Sequence[str]) -> Measured:
@@ -81,6 +94,16 @@ def over_images(score: Callable[[Tensor], Tensor], *measured: Measured) -> Inter
         return values[0] - sum(values[1:])
 
     return jackknife(statistic, n=measured[0].vectors.shape[1], unit="images")
+
+
+def of_each(score: Callable[[Tensor], Tensor], measured: Mapping[str, Measured]) -> dict[str, Interval]:
+    """`over_images` of each condition."""
+    return {name: over_images(score, condition) for name, condition in measured.items()}
+
+
+def written(columns: Mapping[str, Mapping[str, Interval]], spec: str) -> pd.DataFrame:
+    """Numbers with their intervals as a table of texts: a row a condition."""
+    return pd.DataFrame({name: {row: f"{x:{spec}}" for row, x in found.items()} for name, found in columns.items()})
 
 
 def share_over_images(

@@ -73,12 +73,8 @@ def train_batch(bench: Workbench, batch: Batch, folder: Path, *, share: float = 
     """
     if isinstance(batch[0].training, ReferenceConfig):
         return [Reference() for _ in batch]
-    hashes = {training_hash(config, bench): config.training for config in batch}  # runs may differ in scores alone
-    first = {training_hash(config, bench): config for config in reversed(batch)}
-    different = [first[training] for training in hashes]
-    made = kept_trainings(hashes, make=lambda: trained_anew(bench, different, folder, share), folder=folder)
-    by_hash = dict(zip(hashes, made, strict=True))
-    return [by_hash[training_hash(config, bench)] for config in batch]
+    hashes = {training_hash(config, bench): config.training for config in batch}
+    return kept_trainings(hashes, make=lambda: trained_anew(bench, batch, folder, share), folder=folder)
 
 
 def trained_anew(bench: Workbench, batch: Sequence[RunConfig], folder: Path, share: float) -> Sequence[Learnt]:

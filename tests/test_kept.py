@@ -32,10 +32,6 @@ def finetuning(failed_at=None):
     )
 
 
-def flat(found):
-    return dict(kept.flattened({name: getattr(found, name) for name in kept.FIELDS[type(found)]}))
-
-
 @pytest.mark.parametrize(("config", "made"), [(INVERSION, inversion), (FINETUNING, finetuning)])
 @pytest.mark.parametrize("failed_at", [None, 1])
 def test_a_training_is_made_once(tmp_path, config, made, failed_at):
@@ -48,7 +44,7 @@ def test_a_training_is_made_once(tmp_path, config, made, failed_at):
     (first,), (second,) = (kept.kept_trainings({"abc": config}, make=make, folder=tmp_path) for _ in range(2))
     assert len(calls) == 1 and type(first) is type(second)
     assert (first.failed_at, first.config) == (second.failed_at, second.config) == (failed_at, config)
-    ours, theirs = flat(first), flat(second)
+    ours, theirs = kept.tensors_of(first), kept.tensors_of(second)
     assert ours.keys() == theirs.keys() and all(torch.equal(ours[name], theirs[name]) for name in ours)
     if made is finetuning:
         assert second.text_checkpoints == {2: {}}

@@ -40,3 +40,13 @@ def test_nan_is_refused(tmp_path):
 @pytest.mark.parametrize(("low", "high", "said"), [(0.1, 0.2, "yes"), (-0.2, -0.1, "no"), (-0.1, 0.1, "undecided")])
 def test_verdicts(low, high, said):
     assert results.verdict(interval(low, high)) == said
+
+
+def test_a_verdict_may_look_below_or_have_nothing_to_look_at():
+    assert [results.falls(interval(*ends)) for ends in ((0.1, 0.2), (-0.2, -0.1), (-0.1, 0.1))] == [
+        "no",
+        "yes",
+        "undecided",
+    ]
+    assert results.judged(results.falls, interval(-0.2, -0.1), "why") == "yes"
+    assert results.judged(results.verdict, None, "why") == {"value": None, "reason": "why"}

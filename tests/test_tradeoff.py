@@ -5,6 +5,8 @@ import pytest
 import torch
 
 from helpers import scores, store, tradeoff
+from helpers.config import ReferenceConfig
+from helpers.grid import RunConfig
 from helpers.perform import as_png
 
 
@@ -75,3 +77,19 @@ def test_pairs_among_leaves_out_each_image_with_itself():
     found = tradeoff.pairs_among(vectors)
     assert found.value == pytest.approx(expected.item(), abs=1e-6)
     assert found.low <= found.value <= found.high < 1
+
+
+def test_rates_have_names_that_tell_them_apart():
+    base = RunConfig(concept="alba", training=ReferenceConfig(class_word="toy"), images=3)
+    runs = tradeoff.at_rates(base, [0.1, 0.2], class_word="toy", steps=7)
+    assert list(runs) == ["rate 0.1", "rate 0.2"] and runs["rate 0.2"].images == 3
+    assert (runs["rate 0.2"].training.learning_rate, runs["rate 0.2"].training.steps) == (0.2, 7)
+    assert list(tradeoff.at_rates(base, [0.1, 0.10001], class_word="toy")) == ["rate 0.1", "rate 0.10001"]
+
+
+def test_each_condition_has_its_interval_and_its_line():
+    both = {"a": measured(unit(2, 4, 8)), "b": measured(unit(2, 4, 8, seed=1))}
+    found = tradeoff.of_each(lambda vectors: vectors[..., 0], both)
+    assert found["a"] == tradeoff.over_images(lambda vectors: vectors[..., 0], both["a"])
+    table = tradeoff.written({"x": found, "y": {"b": found["b"]}}, "+.2f")
+    assert table.loc["b", "y"] == f"{found['b']:+.2f}" and list(table.index) == ["a", "b"]
