@@ -59,6 +59,13 @@ CONDITIONS = {
     "regularised": ("#cc79a7", "^"),
     "named": ("#b8860b", "v"),
     "null": ("#56b4e9", "<"),
+    "images": ("#0f766e", "o"),
+    "texts": ("#b4407a", "s"),
+    "untrained": ("#9a8c98", "d"),
+    "Gaussian": ("#475467", "|"),
+    "permuted": ("#e0a458", "x"),
+    "source": ("#7b2d8b", "o"),
+    "base": ("#3f8f3f", "s"),
 }
 """Colour and marker of a condition, the same in every report; colours differ in lightness too."""
 

@@ -23,6 +23,8 @@ NOTEBOOKS = files.ROOT / "notebooks"
 DATA = files.ROOT / "data"
 HOMES = {"model": DATA, "scorer": DATA, "concept": DATA / "concepts", "edits": DATA / "prompts"}
 """Where the names of a parameter live; everything else is a path, or a hub id."""
+GIVEN = {"captions": "world", "images": "world", "features": "", "untrained": ""}
+"""Parameters that are a path, unless they have this value."""
 FLAGS = ("profile", "model", "scorer", "concept", "class_word", "train")
 
 log = logging.getLogger(__name__)
@@ -95,6 +97,7 @@ def _job(path: Path, parameters: dict[str, Parameter], given: dict[str, str]) ->
     try:
         values = {name: parse(parameters[name], text) for name, text in given.items() if name in parameters}
         values |= {name: _input(name, values[name]) for name in HOMES if name in values}
+        values |= {name: _given(name, values[name]) for name in GIVEN if isinstance(values.get(name), str)}
     except InputError as error:
         raise InputError(f"{path.stem}: {error}") from None
     profile = values.setdefault("profile", parameters["profile"].default)
@@ -117,6 +120,16 @@ def _input(name: str, value: str) -> str:
     if location.startswith((".", "/", "~")):
         raise InputError(f"Parameter {name} is {value!r}, and there is nothing of that name: correct the path.")
     return value
+
+
+def _given(name: str, value: str) -> str:
+    """Make a path absolute, because notebooks run in another folder; it has to exist."""
+    path = Path(value).expanduser()
+    if value == GIVEN[name]:
+        return value
+    if not path.exists():
+        raise InputError(f"Parameter {name} is {value!r}, and there is nothing of that name: correct the path.")
+    return str(path.absolute())
 
 
 def _no_concept(concept: str) -> str:

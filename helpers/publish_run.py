@@ -21,7 +21,7 @@ from papermill.exceptions import PapermillExecutionError
 from helpers import files, publish_html
 from helpers.parameters import read_parameters
 
-PATHS = ("model", "scorer", "concept", "edits")
+PATHS = ("model", "scorer", "concept", "edits", "captions", "images", "features", "untrained")
 """Parameters that may be a folder or file of the user's."""
 
 log = logging.getLogger(__name__)
@@ -166,7 +166,7 @@ def finish(job: Job, executed: Path, *, seconds: float) -> None:
 def without_paths(text: str, values: dict[str, Any]) -> str:
     """JSON text in which folders and files that were given to a notebook go by their name alone."""
     for parameter in PATHS:
-        path = Path(values.get(parameter, "").removeprefix("local-dir:"))
+        path = Path(str(values.get(parameter, "")).removeprefix("local-dir:"))
         if path.is_absolute():
             parent, plain = str(path.parent / "x")[:-1], re.match(r"[\w .-]*", path.name)[0]
             pairs = {(parent, plain), (html.escape(parent), plain), (parent.replace("\\", "\\\\"), plain)}

@@ -73,23 +73,66 @@ def sample(
     learned = learned or Learned()
     has_runs = bool(learned.rows or learned.unet or learned.text)
     runs = list(runs) if runs is not None else [0 if has_runs else ORIGINAL] * len(prompts)
-    side = pipeline.unet.config.sample_size
-    shape = (pipeline.unet.config.in_channels, side, side)
     unconditional = [ORIGINAL] * len(runs) if config.original_unconditional else runs
     states, where = _text_states(
         pipeline, [*zip(runs, prompts, strict=True), *((run, "") for run in unconditional)], learned
     )
+    drawn_by = [*runs, *unconditional]
+    return _packed(
+        pipeline, states, where, drawn_by, indices=indices, config=config, learned=learned, on_batch=on_batch
+    )
+
+
+def sample_states(
+    pipeline: StableDiffusionPipeline,
+    states: Tensor,
+    *,
+    which: Sequence[int],
+    indices: Sequence[int],
+    config: SamplingConfig,
+    on_batch: Callable[[int], None] = lambda images: None,
+) -> Tensor:
+    """As `sample` without anything learned, from text states [P, L, D] in place of prompts.
+
+    Args:
+        pipeline: draws; its unconditional branch reads the empty prompt.
+        states: of the final layer norm, as `tokens.encode` gives them.
+        which: N indices into the states, one an image.
+        indices: N image indices, which choose the initial latents.
+        config: solver, its steps, guidance, batch size and seed.
+        on_batch: called with the number of images of each finished batch, for progress.
+    """
+    empty, _ = _text_states(pipeline, [(ORIGINAL, "")], Learned())
+    where = torch.tensor([*which, *[len(states)] * len(which)])
+    states, drawn_by = torch.cat([states.to(empty), empty]), [ORIGINAL] * len(where)
+    options = {"indices": indices, "config": config, "on_batch": on_batch}
+    return _packed(pipeline, states, where, drawn_by, learned=Learned(), **options)
+
+
+def _packed(
+    pipeline: StableDiffusionPipeline,
+    states: Tensor,
+    where: Tensor,
+    drawn_by: Sequence[int],
+    *,
+    indices: Sequence[int],
+    config: SamplingConfig,
+    learned: Learned,
+    on_batch: Callable[[int], None],
+) -> Tensor:
+    """Draw N images in full batches; entry n of `where` and `drawn_by` is image n's, entry N + n its unconditional
+    branch's: a row of the states [P, L, D], and a run."""
+    side, count = pipeline.unet.config.sample_size, len(indices)
+    shape = (pipeline.unet.config.in_channels, side, side)
     predict = computed(pipeline.unet, arithmetic_for(pipeline.device), hooked=bool(learned.unet))
     images: list[Tensor] = []
-    for begin in range(0, len(prompts), config.batch_size):
-        batch = [min(begin + k, len(prompts) - 1) for k in range(config.batch_size)]
+    for begin in range(0, count, config.batch_size):
+        batch = [min(begin + k, count - 1) for k in range(config.batch_size)]
         latents = initial_latents(shape, indices=[indices[n] for n in batch], seed=config.seed)
-        halves = [([unconditional[n] for n in batch], [len(prompts) + n for n in batch])] if config.guided else []
-        halves.append(([runs[n] for n in batch], batch))
-        blocks, texts = ([item for half in halves for item in half[k]] for k in (0, 1))
-        with adapted(pipeline.unet, learned.unet, blocks, learned.scale):
-            drawn = _denoise(pipeline, predict, latents.to(states), states[where[texts]], config=config)
-        images.append(_decode(pipeline, drawn)[: len(prompts) - begin])
+        entries = [*(count + n for n in batch), *batch] if config.guided else batch
+        with adapted(pipeline.unet, learned.unet, [drawn_by[entry] for entry in entries], learned.scale):
+            drawn = _denoise(pipeline, predict, latents.to(states), states[where[entries]], config=config)
+        images.append(_decode(pipeline, drawn)[: count - begin])
         on_batch(len(images[-1]))
     return torch.cat(images)
 

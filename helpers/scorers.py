@@ -5,13 +5,16 @@ Weights are read from safetensors only and no code of a model's author runs; see
 
 from __future__ import annotations
 
+import dataclasses
 import json
+import logging
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import open_clip
+import torch
 import transformers
 from diffusers import StableDiffusionPipeline
 from huggingface_hub import snapshot_download
@@ -67,7 +70,7 @@ def load_scorer(source: str, *, device: str = "auto") -> Scorer:
         InputError: the source is none of these, cannot be reached, or is no CLIP in safetensors.
     """
     place = pick_device(device)
-    folder = CHIBI / "scorer" if source == "chibi" else Path(source.removeprefix("local-dir:")).expanduser()
+    folder = _folder(source)
     named = NAMED_CLIP.fullmatch(source)
     try:
         if folder.is_dir():
@@ -99,6 +102,34 @@ def load_scorer(source: str, *, device: str = "auto") -> Scorer:
         interpolation=reading.get("interpolation", "bicubic"),
         fingerprint=content_hash(tensor_hash(model.state_dict().items()), described(model), reading),
     )
+
+
+def untrained_like(scorer: Scorer, source: str, *, seed: int) -> Scorer:
+    """A scorer of the same shape with random weights, as its training started from; a draw of the seed.
+
+    Args:
+        scorer: loaded from `source`.
+        source: see `load_scorer`.
+        seed: of the weights.
+    """
+    folder, named = _folder(source), NAMED_CLIP.fullmatch(source)
+    other = named["model"] if named else source
+    name = f"local-dir:{folder}" if folder.is_dir() else other
+    logging.disable(logging.WARNING)  # open_clip's, that nothing was loaded
+    try:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            twin = open_clip.create_model(name, load_weights=False)
+    finally:
+        logging.disable(logging.NOTSET)
+    device = next(scorer.model.parameters()).device
+    twin.eval().requires_grad_(False).to(device)
+    return dataclasses.replace(scorer, model=twin, fingerprint=content_hash("untrained", scorer.fingerprint, seed))
+
+
+def _folder(source: str) -> Path:
+    """Where a scorer's files would be, if its source is a folder."""
+    return CHIBI / "scorer" if source == "chibi" else Path(source.removeprefix("local-dir:")).expanduser()
 
 
 def described(model: nn.Module) -> list[str]:

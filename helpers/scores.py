@@ -20,12 +20,17 @@ from helpers.scorers import Scorer
 BATCH = 64
 
 
-@torch.no_grad()
 def embed_images(scorer: Scorer, images: Tensor) -> Tensor:
     """Unit vectors [N, D], float32 on the CPU, of images [N, 3, H, W] uint8."""
+    return normalize(raw_images(scorer, images), dim=-1)
+
+
+@torch.no_grad()
+def raw_images(scorer: Scorer, images: Tensor) -> Tensor:
+    """Vectors [N, D] of images [N, 3, H, W] uint8 as the scorer gives them, their lengths untouched."""
     device = next(scorer.model.parameters()).device
     vectors = [scorer.model.encode_image(_prepare(scorer, part).to(device)) for part in images.split(BATCH)]
-    return normalize(torch.cat(vectors).float().cpu(), dim=-1)
+    return torch.cat(vectors).float().cpu()
 
 
 def _prepare(scorer: Scorer, images: Tensor) -> Tensor:
@@ -36,13 +41,18 @@ def _prepare(scorer: Scorer, images: Tensor) -> Tensor:
     return vision.normalize(images / 255, scorer.mean, scorer.std)
 
 
-@torch.no_grad()
 def embed_texts(scorer: Scorer, texts: Sequence[str]) -> Tensor:
     """Unit vectors [N, D], float32 on the CPU, of texts."""
+    return normalize(raw_texts(scorer, texts), dim=-1)
+
+
+@torch.no_grad()
+def raw_texts(scorer: Scorer, texts: Sequence[str]) -> Tensor:
+    """Vectors [N, D] of texts as the scorer gives them, their lengths untouched."""
     device = next(scorer.model.parameters()).device
     batches = [list(texts[start : start + BATCH]) for start in range(0, len(texts), BATCH)]
     vectors = [scorer.model.encode_text(scorer.tokenizer(batch).to(device)) for batch in batches]
-    return normalize(torch.cat(vectors).float().cpu(), dim=-1)
+    return torch.cat(vectors).float().cpu()
 
 
 def reconstruction(images: Tensor, references: Tensor) -> Tensor:

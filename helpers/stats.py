@@ -6,7 +6,7 @@ nothing about other concepts.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -37,8 +37,10 @@ class Interval:
         return f"{self.value:{spec}} [{self.low:{spec}}, {self.high:{spec}}]"
 
 
-def jackknife(statistic: Callable[[np.ndarray], float], *, n: int, unit: str) -> Interval:
-    """Student's t interval at 95% around a statistic, with Tukey's jackknife estimate of its standard error.
+def jackknife(
+    statistic: Callable[[np.ndarray], float], *, n: int, unit: str, groups: int | None = None, level: float = LEVEL
+) -> Interval:
+    """Student's t interval around a statistic, with Tukey's jackknife estimate of its standard error.
 
     For means it is the t interval. For the cosine of a mean vector a bootstrap is biased, because a unit drawn
     twice makes the mean longer; leaving one unit out is not (Efron and Stein 1981).
@@ -48,18 +50,41 @@ def jackknife(statistic: Callable[[np.ndarray], float], *, n: int, unit: str) ->
             same indices.
         n: number of units, 2 or more.
         unit: their name, in the plural.
+        groups: how many parts of the units are left out in turn, where leaving out each alone takes too long (the
+            delete-a-group jackknife, Kott 2001); at most n, which is also the default.
+        level: of the interval; more than 95% where several are read at once.
 
     Raises:
         ValueError: fewer than 2 units, which have no interval.
     """
+
+    def alone(chosen: np.ndarray) -> dict[str, float]:
+        return {"": float(statistic(chosen))}
+
+    return jackknife_each(alone, n=n, unit=unit, groups=groups, level=level)[""]
+
+
+def jackknife_each(
+    statistics: Callable[[np.ndarray], Mapping[str, float]],
+    *,
+    n: int,
+    unit: str,
+    groups: int | None = None,
+    level: float = LEVEL,
+) -> dict[str, Interval]:
+    """`jackknife` of several statistics that are computed together, by name."""
     if n < 2:
         raise ValueError(f"an interval over {unit} needs 2 or more of them, not {n}")
-    units = np.arange(n)
-    value = float(statistic(units))
-    without = np.array([statistic(np.delete(units, i)) for i in units])
-    error = np.sqrt((n - 1) / n * np.square(without - without.mean()).sum())
-    half_width = float(stats.t.ppf((1 + LEVEL) / 2, n - 1) * error)
-    return Interval(value=value, low=value - half_width, high=value + half_width, n=n, unit=unit)
+    units, parts = np.arange(n), min(n, groups or n)
+    values = statistics(units)
+    without = [statistics(np.delete(units, units[part::parts])) for part in range(parts)]
+    found = {}
+    for name, value in values.items():
+        left = np.array([row[name] for row in without])
+        error = np.sqrt((parts - 1) / parts * np.square(left - left.mean()).sum())
+        half_width = float(stats.t.ppf((1 + level) / 2, parts - 1) * error)
+        found[name] = Interval(value=value, low=value - half_width, high=value + half_width, n=n, unit=unit)
+    return found
 
 
 def mean_of_units(values: np.ndarray, unit: str) -> Interval:

@@ -26,15 +26,7 @@ def chibi_instruments(scorer: Scorer, concept: Concept, reader: Path, device: st
     The concept's foreground is the figure that looks like it, else the left one. A concept of several characters, or
     of a style, has no identity that all pictures share: only edits are read of it.
     """
-    network = load_reader(reader, device)
-    try:
-        people = {figure.character for scene in concept.scenes for figure in w.from_json(scene).figures}
-    except (KeyError, TypeError, AttributeError) as error:
-        raise InputError(
-            f"scenes.json of concept {concept.name!r} does not say what its pictures show ({error!r}): "
-            "take it away, or draw the concept again with helpers.world.newcomers."
-        ) from error
-    character = next(iter(people)) if len(people) == 1 else None
+    network, character = load_reader(reader, device), character_of(concept)
 
     def look(images: Tensor, prompts: Sequence[EditPrompt]) -> tuple[pd.DataFrame, Tensor]:
         readings = read(network, images.permute(0, 2, 3, 1).numpy())
@@ -44,3 +36,19 @@ def chibi_instruments(scorer: Scorer, concept: Concept, reader: Path, device: st
 
     instruments = Instruments(scorer=scorer, look=look)
     return instruments, tensor_hash(network.state_dict().items())
+
+
+def character_of(concept: Concept) -> w.Character | None:
+    """The character that all pictures of an embedded concept show; None if there is no such.
+
+    Raises:
+        InputError: its scenes cannot be read.
+    """
+    try:
+        people = {figure.character for scene in concept.scenes for figure in w.from_json(scene).figures}
+    except (KeyError, TypeError, AttributeError) as error:
+        raise InputError(
+            f"scenes.json of concept {concept.name!r} does not say what its pictures show ({error!r}): "
+            "take it away, or draw the concept again with helpers.world.newcomers."
+        ) from error
+    return next(iter(people)) if len(people) == 1 else None
