@@ -11,7 +11,8 @@ from safetensors.torch import load_file
 from helpers import lora
 from helpers.artifacts import save_learned_embeds
 from helpers.config import InputError, SamplingConfig
-from helpers.sample import ORIGINAL, Learned, initial_latents, sample
+from helpers.sample import ORIGINAL, Learned, initial_latents, sample, sample_states
+from helpers.tokens import encode, tokenize
 
 PROMPTS = ["a photo of a dog", "a toy on the moon", "a photo of a dog"]
 
@@ -132,6 +133,14 @@ def test_the_same_seed_gives_the_same_bytes_and_another_does_not(pipeline):
     assert torch.equal(one, other)
     assert not torch.equal(one, sample(pipeline, PROMPTS, indices=[0, 1, 2], config=config(seed=1)))
     assert not torch.equal(one[0], one[2]), "another index, other latents"
+
+
+@pytest.mark.parametrize("guidance_scale", [5.0, 1.0])
+def test_states_are_drawn_as_their_prompts(pipeline, guidance_scale):
+    states = encode(pipeline.text_encoder, tokenize(pipeline.tokenizer, PROMPTS[:2]))
+    settings = config(guidance_scale=guidance_scale)
+    given = sample_states(pipeline, states, which=[0, 1, 0], indices=[4, 5, 6], config=settings)
+    assert furthest(given, sample(pipeline, PROMPTS, indices=[4, 5, 6], config=settings)) <= 1
 
 
 def test_progress_counts_images(pipeline):

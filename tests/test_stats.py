@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from helpers.stats import jackknife, of_units, paired, share_of_units
+from helpers.stats import jackknife, jackknife_each, of_units, paired, share_of_units
 
 
 @pytest.mark.parametrize("n", [3, 30])
@@ -130,3 +130,22 @@ def test_a_share_stays_within_0_and_1():
     independent = np.tile([1.0, 0.0], (4, 25))
     wide, narrow = (share_of_units(values, "images") for values in (alike, independent))
     assert wide.high - wide.low > 0.5 > narrow.high - narrow.low
+
+
+def test_groups_of_units_give_nearly_the_same_interval():
+    values = np.random.default_rng(0).normal(size=400)
+    alone, grouped = (
+        jackknife(lambda chosen: float(values[chosen].mean()), n=400, unit="images", groups=groups)
+        for groups in (None, 40)
+    )
+    assert grouped.value == alone.value and grouped.n == 400
+    assert (grouped.high - grouped.low) / (alone.high - alone.low) == pytest.approx(1, abs=0.3)
+    wide = jackknife(lambda chosen: float(values[chosen].mean()), n=400, unit="images", level=0.99)
+    assert wide.high > alone.high
+
+
+def test_several_statistics_at_once_are_those_alone():
+    values = np.random.default_rng(0).normal(size=30)
+    found = jackknife_each(lambda c: {"mean": values[c].mean(), "most": values[c].max()}, n=30, unit="images")
+    assert found["mean"] == jackknife(lambda chosen: float(values[chosen].mean()), n=30, unit="images")
+    assert set(found) == {"mean", "most"}

@@ -1,0 +1,109 @@
+"""Report 01 through papermill on features alone, and what its tables and lines say."""
+
+import json
+
+import numpy as np
+import pytest
+
+from helpers import clip_paths, publish
+from helpers.results import missing
+from helpers.stats import Interval
+
+OF_CLOUDS = """modality_gap mean_cosine_image mean_cosine_text paired_cosine separating_features gap_share_top9
+separable_with shell_cv_image shell_cv_text gaussian_cv_image gaussian_cv_text participation_ratio_image
+participation_ratio_text"""
+OF_A_MODEL = """index5_shell_cv index5_shell_cv_random_init index5_shell_cv_pre_norm identity_flow
+recommended_interpolation"""
+
+
+def of(value, low=None, high=None):
+    return Interval(value=value, low=value if low is None else low, high=value if high is None else high, n=9, unit="x")
+
+
+def features(tmp_path, rows=40):
+    g = np.random.default_rng(0)
+    images = g.normal(size=(rows, 16))
+    texts = images + 0.5 * g.normal(size=(rows, 16))
+    images[:, 3] += 9
+    path = tmp_path / "<b>&features.npy"
+    np.save(path, np.stack([images, texts]))
+    return path
+
+
+def test_features_alone_make_a_report_with_every_key(tmp_path):
+    path = features(tmp_path)
+    words = ["01_clip_geometry", "--profile", "smoke", "-p", "features", str(path), "-p", "out", str(tmp_path / "out")]
+    assert publish.main(words) == 0
+    found = json.loads((tmp_path / "out" / "01_clip_geometry.json").read_text(encoding="utf-8"))
+    results = found["results"]
+    assert {*OF_CLOUDS.split(), *OF_A_MODEL.split()} <= set(results)
+    assert results["separating_features"][0] == 3 and len(results["separating_features"]) == 9
+    assert results["separable_with"]["value"] == 1 and results["modality_gap"]["unit"] == "images"
+    for key in OF_A_MODEL.split():
+        assert results[key]["value"] is None and "no model" in results[key]["reason"]
+    assert results["untrained"]["value"] is None
+    page = (tmp_path / "out" / "01_clip_geometry.html").read_text(encoding="utf-8")
+    assert str(tmp_path) not in page and "<b>&features" not in page
+
+
+def test_bad_features_stop_the_report_with_one_sentence(tmp_path, capsys):
+    np.save(tmp_path / "few.npy", np.ones((2, 2, 4)))
+    out = tmp_path / "out"
+    words = [
+        "01_clip_geometry",
+        "--profile",
+        "smoke",
+        "-p",
+        "features",
+        str(tmp_path / "few.npy"),
+        "-p",
+        "out",
+        str(out),
+    ]
+    assert publish.main(words) == 1
+    assert "InputError: there are 2 image features: a shape takes 3 or more of them" in capsys.readouterr().out
+    assert (out / "01_clip_geometry.failed.ipynb").is_file()
+
+
+@pytest.mark.parametrize("name", ["features", "untrained", "captions", "images"])
+def test_a_file_that_is_not_there_is_refused_before_anything_runs(name, caplog):
+    assert publish.main(["01_clip_geometry", "-p", name, "nowhere.npy"]) == 2
+    assert f"Parameter {name} is 'nowhere.npy', and there is nothing of that name" in caplog.text
+
+
+def found_by(flow):
+    return {
+        "modality_gap": of(0.85),
+        "gap_share_top9": of(0.8),
+        "separable_with": missing("none"),
+        "shell_over_gaussian_image": of(1.0, 0.9, 1.1),
+        "shell_over_gaussian_text": of(1.2, 1.1, 1.3),
+        "index5_shell_cv": of(0.13),
+        "index5_shell_cv_random_init": of(0.14),
+        "identity_flow": flow,
+        "recommended_interpolation": "exact path",
+    }
+
+
+def test_the_answer_has_three_lines_with_numbers():
+    flow = {"index 5": of(0.06), "all after the name": of(0.03), "all": of(0.78)}
+    lines = clip_paths.answer(found_by(flow), 5)
+    assert len(lines) == 3 and "no thinner than their covariance explains (1.00 [0.90, 1.10] times)" in lines[0]
+    assert "thicker than" in lines[0] and "untrained 0.14" in lines[1]
+    assert "in 0.06 of pictures" in lines[2] and lines[2].endswith("Recommended path: exact path.")
+    assert clip_paths.answer(found_by(missing("no reader")), 5)[2] == "Recommended path: exact path."
+    assert "Features alone" in clip_paths.answer(found_by(missing("no model")), None)[2]
+
+
+def test_what_was_read_and_what_the_noise_says_stand_together():
+    read = {
+        "first": {name: of(n / 10) for n, name in enumerate(["index 5", "all after the name", "end of text", "all"])},
+        "second": {
+            name: of(1 - n / 10) for n, name in enumerate(["index 5", "all after the name", "end of text", "all"])
+        },
+    }
+    through = {"index 5": of(0.66), "all after the name": of(0.36)}
+    said = clip_paths.verdict_on_flow(read, through, 5)
+    assert "at index 5 alone 0.00 and 1.00" in said and "0.66 goes through index 5 alone" in said
+    assert clip_paths.verdict_on_flow(None, through, 5).startswith("Of the change")
+    assert clip_paths.flow_result(None)["value"] is None
