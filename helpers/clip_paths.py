@@ -12,7 +12,7 @@ from helpers import geometry, interpolation, results, sights, textspace
 from helpers.clip_report import thinner
 from helpers.journeys import Journey
 from helpers.results import missing
-from helpers.stats import Interval, jackknife
+from helpers.stats import Interval, jackknife, mean_of_units
 from helpers.textspace import Encoded, Population
 
 THICKER = 1.25
@@ -88,11 +88,11 @@ def about_flow(drawn_as: Reading | None, through: Shells, rows: pd.DataFrame | N
     return pd.DataFrame(table).reindex(list(through))
 
 
-def through_index(drawn_as: Reading, rows: pd.DataFrame, index: int) -> str:
-    """Whether the state at the index alone draws the source more often than the base (H5)."""
-    mine = rows[rows["positions"] == f"index {index}"]
-    more = mine.assign(more=mine["first"].astype(float) - mine["second"].astype(float))
-    return results.verdict(sights.over_pairs(more, "more", by="positions")[f"index {index}"])
+def through_index(rows: pd.DataFrame, index: int) -> str:
+    """Whether the source's state at the index alone draws it at least half as often as all of its states do (H5)."""
+    shares = rows.assign(hit=rows["first"].astype(float)).pivot_table(index="pair", columns="positions", values="hit")
+    more = (shares[f"index {index}"] - shares["all"] / 2).to_numpy()
+    return results.verdict(mean_of_units(more, "pairs"))
 
 
 def verdict_on_flow(drawn_as: Reading | None, through: Shells, index: int) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import itertools
 from collections.abc import Mapping
 from typing import Any
 
@@ -26,16 +28,29 @@ def said_of(trained: Clouds, both: Mapping[str, Clouds]) -> str:
     return f"{n} image and {n} text vectors of {dim} features{beside}.{lengths}"
 
 
-def about_clouds(numbers: Mapping[str, Mapping[str, Interval]], needs: Mapping[str, Interval | None]) -> pd.DataFrame:
-    """The table of the first section, a column a model."""
+def shuffled_tilt(trained: Clouds, *, seed: int) -> dict[str, Interval]:
+    """The tilt that sampling alone gives these features, by side."""
+    found = {}
+    for side, points in zip(SIDES, (trained.images, trained.texts), strict=True):
+        make = functools.partial(geometry.permuted, points)
+        found[side] = clouds.under_null(geometry.tilt, make, seed=seed, stream="permuted", draws=10)
+    return found
+
+
+def about_clouds(
+    numbers: Mapping[str, Mapping[str, Interval]], needs: Mapping[str, Interval | None], tilt: Mapping[str, Interval]
+) -> pd.DataFrame:
+    """The table of the first section, a column a model; the tilt of shuffled features is the trained model's."""
     names = ["modality_gap", "raw_gap", "paired_cosine", "gap_share_top9"]
     names += [f"{one}_{side}" for one in ("mean_cosine", "offset", "participation_ratio", "tilt") for side in SIDES]
     table = pd.DataFrame({model: _written(found, names) for model, found in numbers.items()})
+    for side, shuffled in tilt.items():
+        table.loc[f"tilt {side}, permuted", "trained"] = f"{shuffled:.3f}"
     table.loc["features to separate"] = {
         model: "more than tried" if one is None else f"{one.value:.0f} [{one.low:.0f}, {one.high:.0f}]"
         for model, one in needs.items()
     }
-    return table
+    return table.fillna("")
 
 
 def _written(found: Mapping[str, Interval], names: list[str]) -> dict[str, str]:
@@ -46,11 +61,13 @@ def shells(trained: Clouds, *, seed: int) -> dict[str, dict[str, Interval]]:
     """CV of clouds that are as this one but for its shell: a normal distribution's, and permuted features'."""
     if len(trained.images) < clouds.ENOUGH:
         return {side: {} for side in SIDES}
-    nulls = {"gaussian": geometry.gaussian_like, "permuted": geometry.permuted}
-    return {
-        side: {name: clouds.under_null(geometry.shell_cv, points, make, seed=seed) for name, make in nulls.items()}
-        for side, points in zip(SIDES, (trained.images, trained.texts), strict=True)
-    }
+    found = {}
+    for side, points in zip(SIDES, (trained.images, trained.texts), strict=True):
+        found[side] = {
+            name: clouds.under_null(geometry.shell_cv, make, seed=seed, stream=name)
+            for name, make in clouds.nulls(points).items()
+        }
+    return found
 
 
 def about_shells(
@@ -58,18 +75,15 @@ def about_shells(
 ) -> pd.DataFrame:
     """The table of the second section, a row a cloud."""
     rows = {}
+    columns = {"CV": "shell_cv", "Gaussian of its covariance": "gaussian_cv", "CV over Gaussian": "shell_over_gaussian"}
     for model, found in numbers.items():
-        for side in SIDES:
-            wanted = {
-                "CV": f"shell_cv_{side}",
-                "Gaussian of its covariance": f"gaussian_cv_{side}",
-                "CV over Gaussian": f"shell_over_gaussian_{side}",
-            }
-            rows[f"{side}s, {model}"] = {
-                name: f"{found[key]:.3f}" if key in found else "–" for name, key in wanted.items()
-            }
-            if model == "trained":
-                rows[f"{side}s, {model}"] |= {f"{null}, drawn": f"{x:.3f}" for null, x in shells[side].items()}
+        for side, (kind, prefix) in itertools.product(SIDES, {"": "", ", unit vectors": "unit_"}.items()):
+            keys = {name: f"{prefix}{key}_{side}" for name, key in columns.items()}
+            if keys["CV"] not in found:
+                continue
+            row = {name: f"{found[key]:.3f}" if key in found else "–" for name, key in keys.items()}
+            drawn = shells[side] if model == "trained" and not prefix else {}
+            rows[f"{side}s, {model}{kind}"] = row | {f"{null}, drawn": f"{x:.3f}" for null, x in drawn.items()}
     return pd.DataFrame(rows).T.fillna("")
 
 

@@ -133,12 +133,14 @@ def measured(clouds: Clouds) -> dict[str, Interval]:
         }
         if clouds.paired:
             found["paired_cosine"] = geometry.paired_cosine(images, texts)
-            found["best_alpha"] = contrast.best_alpha(images, texts, alphas=ALPHAS, scale=clouds.scale)
+            found["best_alpha"] = contrast.best_alpha(images, texts, low=ALPHAS[0], high=ALPHAS[-1], scale=clouds.scale)
         for side, points in zip(SIDES, (images, texts), strict=True):
             found |= {f"{name}_{side}": value for name, value in of_one(points, enough=enough).items()}
+            if enough and lengths_known:
+                found |= {f"{name}_{side}": value for name, value in of_units(points).items()}
         return found
 
-    enough = len(clouds.images) >= ENOUGH
+    enough, lengths_known = len(clouds.images) >= ENOUGH, clouds.lengths_known
     return jackknife_each(numbers, n=len(clouds.images), unit="images", groups=GROUPS)
 
 
@@ -162,17 +164,32 @@ def of_one(points: Tensor, *, enough: bool) -> dict[str, float]:
     return found
 
 
+def of_units(points: Tensor) -> dict[str, float]:
+    """The shell of the unit vectors, where the raw ones have lengths of their own."""
+    units = points / points.norm(dim=1, keepdim=True)
+    own, gaussian = geometry.shell_cv(units), geometry.gaussian_cv(units)
+    return {"unit_shell_cv": own, "unit_gaussian_cv": gaussian, "unit_shell_over_gaussian": own / gaussian}
+
+
+def nulls(points: Tensor) -> dict[str, Callable[[torch.Generator], Tensor]]:
+    """Clouds of as many rows that are as this one, but for its shell: draws of each kind, by its name."""
+    eigenvalues = geometry.shrunk_spectrum(points)
+    return {
+        "Gaussian": lambda g: geometry.normal(eigenvalues, g, rows=len(points)),
+        "permuted": lambda g: geometry.permuted(points, g),
+    }
+
+
 def under_null(
     statistic: Callable[[Tensor], float],
-    points: Tensor,
-    make: Callable[[Tensor, torch.Generator], Tensor],
+    make: Callable[[torch.Generator], Tensor],
     *,
     seed: int,
+    stream: str,
     draws: int = 40,
 ) -> Interval:
-    """A statistic of clouds made from this one (`geometry.permuted`, `geometry.gaussian_like`): mean and the middle 95%
-    of the draws, as many rows each."""
-    made = [statistic(make(points, generator(seed, make.__name__, draw))) for draw in range(draws)]
+    """A statistic of drawn clouds: its mean and the middle 95% of the draws."""
+    made = [statistic(make(generator(seed, stream, draw))) for draw in range(draws)]
     low, high = np.quantile(made, [0.025, 0.975])
     return Interval(value=float(np.mean(made)), low=float(low), high=float(high), n=draws, unit="draws")
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 import torch
+from scipy.optimize import minimize_scalar
 from torch import Tensor
 from torch.nn.functional import cross_entropy, normalize
 
@@ -74,12 +75,10 @@ def as_means_move(images: Tensor, texts: Tensor, *, alphas: Sequence[float], sca
     return pd.DataFrame(rows)
 
 
-def best_alpha(images: Tensor, texts: Tensor, *, alphas: Sequence[float], scale: float) -> float:
-    """The alpha of least contrastive loss, between the grid's points by the parabola through the least three."""
-    losses = [contrastive_loss(moved(images, a), moved(texts, a), scale=scale) for a in alphas]
-    k = int(np.argmin(losses))
-    if k in (0, len(alphas) - 1):
-        return float(alphas[k])
-    before, least, after = losses[k - 1 : k + 2]
-    step = alphas[k + 1] - alphas[k]
-    return float(alphas[k] + step * (before - after) / (2 * (before - 2 * least + after)))
+def best_alpha(images: Tensor, texts: Tensor, *, low: float, high: float, scale: float) -> float:
+    """The alpha of least contrastive loss between two bounds, by Brent's method; for a loss with one valley."""
+
+    def loss(alpha: float) -> float:
+        return contrastive_loss(moved(images, alpha), moved(texts, alpha), scale=scale)
+
+    return float(minimize_scalar(loss, bounds=(low, high), method="bounded", options={"xatol": 5e-3}).x)

@@ -59,13 +59,13 @@ CONDITIONS = {
     "regularised": ("#cc79a7", "^"),
     "named": ("#b8860b", "v"),
     "null": ("#56b4e9", "<"),
-    "images": ("#0f766e", "o"),
-    "texts": ("#b4407a", "s"),
-    "untrained": ("#9a8c98", "d"),
+    "images": ("#0f766e", "8"),
+    "texts": ("#b4407a", "d"),
+    "untrained": ("#9a8c98", "1"),
     "Gaussian": ("#475467", "|"),
     "permuted": ("#e0a458", "x"),
-    "source": ("#7b2d8b", "o"),
-    "base": ("#3f8f3f", "s"),
+    "source": ("#7b2d8b", ">"),
+    "base": ("#3f8f3f", "H"),
 }
 """Colour and marker of a condition, the same in every report; colours differ in lightness too."""
 
@@ -184,7 +184,8 @@ def intervals(groups: Mapping[str, Mapping[str, Interval]], *, bounds: Mapping[s
         axes.errorbar([p.value for p in points], heights, xerr=spread, ls="", **mark(condition))
     marked = [row for row in rows if row in bounds]
     heights = [rows.index(row) for row in marked]
-    axes.plot([bounds[row] for row in marked], heights, "|", color="#b42318", markersize=18, label="bound")
+    if marked:
+        axes.plot([bounds[row] for row in marked], heights, "|", color="#b42318", markersize=18, label="bound")
     axes.set(yticks=range(len(rows)), yticklabels=[row.replace("_", " ") for row in rows], xlabel=label)
     axes.set_ylim(len(rows) - 0.5, -0.5)
     axes.legend(loc="center left", bbox_to_anchor=(1, 0.5))

@@ -2,7 +2,7 @@
 
 After "The Double-Ellipsoid Geometry of CLIP" (Levi and Gilboa, 2411.14517): embeddings of images and of texts lie on
 two thin ellipsoids, apart from each other and from the origin. What a thin shell is worth is told by what the same
-spread gives without any shell: `gaussian_cv`, `permuted`, `gaussian_like`.
+spread gives without any shell: `gaussian_cv`, `permuted`, `normal`.
 
 A cloud is a tensor [N, D], one vector a row; all computations are in float64.
 """
@@ -116,10 +116,14 @@ def covariance(points: Tensor) -> Tensor:
 
 def spectrum(points: Tensor) -> Tensor:
     """Eigenvalues of the sample covariance, largest first, [min(N - 1, D)]."""
-    centred = points - points.mean(0)
-    smaller = centred.T @ centred if len(points) > points.shape[1] else centred @ centred.T
-    values = torch.linalg.eigvalsh(smaller).flip(0).clamp(min=0)
+    values = torch.linalg.eigvalsh(_gram(points)).flip(0).clamp(min=0)
     return values[: min(len(points) - 1, points.shape[1])] / (len(points) - 1)
+
+
+def _gram(points: Tensor) -> Tensor:
+    """Products of the centred rows or of the centred columns, whichever are fewer: the same eigenvalues but for 0."""
+    centred = points - points.mean(0)
+    return centred.T @ centred if len(points) > points.shape[1] else centred @ centred.T
 
 
 def traces(points: Tensor) -> tuple[float, float]:
@@ -134,10 +138,8 @@ def traces(points: Tensor) -> tuple[float, float]:
     n = len(points)
     if n < 4:
         raise ValueError(f"traces need 4 or more rows, not {n}")
-    centred = points - points.mean(0)
-    smaller = centred.T @ centred if n > points.shape[1] else centred @ centred.T
-    squares = centred.square().sum(1)
-    trace, of_square = squares.sum().item() / (n - 1), smaller.square().sum().item() / (n - 1) ** 2
+    squares = (points - points.mean(0)).square().sum(1)
+    trace, of_square = squares.sum().item() / (n - 1), _gram(points).square().sum().item() / (n - 1) ** 2
     fourth = squares.square().sum().item() / (n - 1)
     scale = (n - 1) / (n * (n - 2) * (n - 3))
     square = scale * ((n - 1) * (n - 2) * of_square + trace**2 - n * fourth)
@@ -181,20 +183,17 @@ def shrunk_spectrum(points: Tensor) -> Tensor:
 
     Linear shrinkage as of Ledoit and Wolf (2004), its intensity from `traces`. The trace stays.
     """
-    dim = points.shape[1]
-    values = torch.zeros(dim, dtype=points.dtype)
-    sample = spectrum(points)
+    values, sample = torch.zeros(points.shape[1], dtype=points.dtype), spectrum(points)
     values[: len(sample)] = sample
     return values.mean() + (1 - shrinkage(points)) * (values - values.mean())
 
 
 def shrinkage(points: Tensor) -> float:
     """Intensity in [0, 1] of the linear shrinkage that makes tr(S^2) unbiased; see `shrunk_spectrum`."""
-    dim, sample = points.shape[1], spectrum(points)
-    flat = sample.sum().item() ** 2 / dim
-    spread = sample.square().sum().item() - flat
-    wanted = min(max(traces(points)[0] - flat, 0.0), spread)
-    return 1 - math.sqrt(wanted / spread) if spread > 0 else 1.0
+    square = _gram(points).square().sum().item() / (len(points) - 1) ** 2
+    flat = points.var(0).sum().item() ** 2 / points.shape[1]
+    wanted = min(max(traces(points)[0], flat), square)
+    return 1 - math.sqrt((wanted - flat) / (square - flat)) if square > flat else 1.0
 
 
 def shrunk_covariance(points: Tensor, *, least: float = 1e-3) -> Tensor:
@@ -228,7 +227,7 @@ def permuted(points: Tensor, generator: torch.Generator) -> Tensor:
     return points.gather(0, order)
 
 
-def gaussian_like(points: Tensor, generator: torch.Generator) -> Tensor:
-    """As many normal vectors with the `shrunk_spectrum`, along the axes; distances do not ask for directions."""
-    noise = torch.randn(points.shape, generator=generator, dtype=points.dtype)
-    return noise * shrunk_spectrum(points).clamp(min=0).sqrt()
+def normal(eigenvalues: Tensor, generator: torch.Generator, *, rows: int) -> Tensor:
+    """Normal vectors [rows, D] with these variances along the axes; distances do not ask for directions."""
+    noise = torch.randn((rows, len(eigenvalues)), generator=generator, dtype=eigenvalues.dtype)
+    return noise * eigenvalues.clamp(min=0).sqrt()

@@ -8,17 +8,31 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import torch
+from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 from torch import Tensor
 
 from helpers import contrast, geometry
-from helpers.clouds import ALPHAS, Clouds
+from helpers.clouds import ALPHAS, ENOUGH, Clouds, nulls
 from helpers.figures import CONDITIONS, contact_sheet, mark
-from helpers.flow import ENDS
+from helpers.flow import ENDS, OF_INPUTS
+from helpers.interpolation import EXACT
 from helpers.plan import generator
 from helpers.sights import Sights
 
 BINS = 40
+PATHS = {
+    "linear": ("#1f2937", "o"),
+    "slerp, origin": ("#0072b2", "s"),
+    "slerp, mean": ("#56b4e9", "D"),
+    "slerp, beta": ("#5c6bc0", "^"),
+    "vSLERP, half mean": ("#b4407a", "v"),
+    "slerp, whitened": ("#e0a458", "<"),
+    EXACT: ("#009e73", ">"),
+    "inputs, linear": ("#8a8f98", "p"),
+    "inputs, slerp": ("#d55e00", "h"),
+}
+"""Colour and marker of each path."""
 BOTH = ("images", "texts")
 
 
@@ -56,8 +70,8 @@ def shells_figure(clouds: Clouds, *, seed: int) -> Figure:
     """Distances to the own mean over their mean, beside a Gaussian of the same covariance and permuted features."""
     figure, axes = plt.subplots(1, 2, figsize=(8.6, 3.2), sharex=True)
     for axis, condition, points in zip(axes, BOTH, (clouds.images, clouds.texts), strict=True):
-        nulls = {"Gaussian": geometry.gaussian_like, "permuted": geometry.permuted}
-        kinds = {condition: points} | {n: make(points, generator(seed, n)) for n, make in nulls.items()}
+        drawn = nulls(points) if len(points) >= ENOUGH else {}
+        kinds = {condition: points} | {name: make(generator(seed, name)) for name, make in drawn.items()}
         radii = {name: geometry.distances(cloud) for name, cloud in kinds.items()}
         relative = torch.cat([r / r.mean() for r in radii.values()])
         bins = np.linspace(relative.min().item(), relative.max().item(), BINS)
@@ -86,37 +100,48 @@ def moving_means_figure(clouds: Mapping[str, Clouds]) -> Figure:
     return figure
 
 
-def maps_figure(maps: Mapping[str, pd.DataFrame], value: str, *, label: str, index: int) -> Figure:
-    """Position against layer, one panel a map; a frame marks the placeholder's index, blank is constant or too rare."""
+def maps_figure(maps: Mapping[str, pd.DataFrame], value: str, *, label: str, index: int, around: float = 0.0) -> Figure:
+    """Position against layer, one panel a map, colours by ratio; a frame marks the placeholder's index.
+
+    Blank is what the maps leave out. With `around` two colours part there.
+    """
     figure, axes = plt.subplots(len(maps), 1, figsize=(8.6, 1.1 + 1.35 * len(maps)), squeeze=False, sharex=True)
     everything = pd.concat(maps.values())
-    low, high = everything[value].quantile([0.02, 0.98])
+    low, high = everything[value].quantile([0.01, 0.99])
+    if around:
+        widest = max(high / around, around / low)
+        low, high = around / widest, around * widest
+    colours = {"norm": LogNorm(low, high, clip=True), "cmap": "RdBu_r" if around else "viridis"}
     layers, positions = everything["layer"].max() + 1, everything["position"].max() + 1
     names = ["embeddings", *(f"block {k}" for k in range(1, layers - 1)), "final norm"]
     for axis, (title, table) in zip(axes[:, 0], maps.items(), strict=True):
         grid = np.full((layers, positions), np.nan)
         grid[table["layer"], table["position"]] = table[value]
-        picture = axis.imshow(grid, aspect="auto", origin="lower", cmap="viridis", vmin=low, vmax=high)
-        axis.add_patch(plt.Rectangle((index - 0.5, -0.5), 1, layers, fill=False, edgecolor="#d92d20", linewidth=1.5))
+        picture = axis.imshow(grid, aspect="auto", origin="lower", **colours)
+        axis.add_patch(plt.Rectangle((index - 0.5, -0.5), 1, layers, fill=False, edgecolor="#101828", linewidth=1.5))
         axis.set_title(title)
         shown = range(layers) if layers < 8 else (0, layers - 1)
         axis.set_yticks(shown, [names[layer] for layer in shown])
         axis.grid(False)
     axes[-1, 0].set_xlabel("position")
-    figure.colorbar(picture, ax=axes[:, 0], label=label)
+    bar = figure.colorbar(picture, ax=axes[:, 0], label=label)
+    ticks = [x for x in (0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20) if low <= x <= high]
+    bar.set_ticks(ticks, labels=[f"{x:g}" for x in ticks], minor=False)
+    bar.minorticks_off()
     return figure
 
 
 def curves_figure(rows: pd.DataFrame, value: str, *, label: str) -> Figure:
-    """Mean over pairs and pictures of a column along each path."""
+    """Mean over pairs and pictures of a column along each path; the exact path is drawn last and widest."""
     figure, axis = plt.subplots(figsize=(6.4, 3.4))
     ends = rows[rows["path"] == ENDS].groupby("t")[value].mean()
     inner = rows[rows["path"] != ENDS]
-    markers = iter("osD^v<>phX*")
-    for name in inner["path"].unique():
-        curve = pd.concat([ends, inner[inner["path"] == name].groupby("t")[value].mean()]).sort_index()
-        axis.plot(curve.index, curve, marker=next(markers), markersize=4, linewidth=1.2, label=name)
     axis.plot([0, 1], list(ends), color="#d0d5dd", zorder=0)
+    for name, (colour, marker) in PATHS.items():
+        curve = pd.concat([ends, inner[inner["path"] == name].groupby("t")[value].mean()]).sort_index()
+        style = {"linewidth": 2.4 if name == EXACT else 1.2, "zorder": 3 if name == EXACT else 2}
+        line = "--" if name in OF_INPUTS else "-"
+        axis.plot(curve.index, curve, line, color=colour, marker=marker, markersize=4, label=name, **style)
     axis.set(xlabel="t", ylabel=label)
     axis.legend(loc="center left", bbox_to_anchor=(1, 0.5))
     return figure

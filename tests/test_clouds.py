@@ -76,7 +76,7 @@ def test_ends_of_how_many_are_needed_come_from_the_accuracys():
 
 def test_nulls_say_what_draws_alone_would_give():
     points = two_clouds().images
-    null = clouds.under_null(geometry.shell_cv, points, geometry.gaussian_like, seed=0, draws=30)
+    null = clouds.under_null(geometry.shell_cv, clouds.nulls(points)["Gaussian"], seed=0, stream="a", draws=30)
     assert null.low < geometry.gaussian_cv(points) < null.high and null.unit == "draws"
 
 

@@ -95,7 +95,7 @@ def test_nulls_keep_what_they_should():
     shuffled = geometry.permuted(cloud, generator(0, "a"))
     assert torch.equal(shuffled.sort(0).values, cloud.sort(0).values) and not torch.equal(shuffled, cloud)
     assert torch.equal(shuffled, geometry.permuted(cloud, generator(0, "a")))
-    normal = geometry.gaussian_like(ellipsoid(3000), generator(0, "b"))
+    normal = geometry.normal(geometry.shrunk_spectrum(ellipsoid(3000)), generator(0, "b"), rows=3000)
     assert geometry.participation_ratio(normal) == pytest.approx(TRUE_PR, rel=0.1)
 
 
