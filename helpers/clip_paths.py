@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from helpers import geometry, interpolation, results, sights, textspace
+from helpers import files, geometry, interpolation, results, sights, textspace
 from helpers.clip_report import thinner
 from helpers.journeys import Journey
 from helpers.results import missing
+from helpers.sights import Sights
 from helpers.stats import Interval, jackknife, mean_of_units
 from helpers.textspace import Encoded, Population
 
@@ -24,12 +26,14 @@ Reading = dict[str, dict[str, Interval]]
 
 
 def maps(encoders: Mapping[str, Encoded], captions: Population, words: Population) -> dict[str, pd.DataFrame]:
-    """textspace.shell_map of both populations in both encoders, with the ratio to a normal distribution."""
+    """textspace.shell_map of both populations in both encoders, with the ratio to a normal distribution; those of too
+    few texts are left out."""
     found = {}
     for name, one in encoders.items():
         for title, states, kept in (("captions", one.captions, captions.kept), ("template", one.words, words.kept)):
             table = textspace.shell_map(states, kept)
-            found[f"{title}, {name}"] = table.assign(over_gaussian=table["cv"] / table["gaussian_cv"])
+            if len(table):
+                found[f"{title}, {name}"] = table.assign(over_gaussian=table["cv"] / table["gaussian_cv"])
     return found
 
 
@@ -148,6 +152,13 @@ def pooled(between: Journey, to_token: Journey) -> pd.DataFrame:
     """Evenness of both kinds of journeys, pairs of names first."""
     first = between.smooth["pair"].max() + 1
     return pd.concat([between.smooth, to_token.smooth.assign(pair=lambda rows: rows["pair"] + first)])
+
+
+def written(path: Path, **seen: Sights) -> None:
+    """Write the rows of all pictures, by what they were drawn for (column `asked`), all or nothing."""
+    table = pd.concat([one.rows.assign(asked=asked) for asked, one in seen.items()], ignore_index=True)
+    with files.aside(path) as aside:
+        table.to_parquet(aside)
 
 
 def verdict_on_paths(chosen: str, above: Shells, straight: Interval, shape: Mapping[str, Shells]) -> str:
