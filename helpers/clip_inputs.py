@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from helpers import clouds, scorers
 from helpers.clouds import Clouds, Pairs
-from helpers.config import InputError
+from helpers.config import InputError, tensor_hash
 from helpers.models import CHIBI
 from helpers.workbench import Workbench
 from helpers.world.population import HELD_OUT_NAMES, NAMES
@@ -18,7 +19,9 @@ class Size:
     """How much of everything a profile takes."""
 
     captions: int
-    """Texts, and pictures."""
+    """Texts, and pictures, of the clouds."""
+    texts: int
+    """Captions, the first ones, whose hidden states are kept."""
     words: int
     """In the placeholder's place."""
     flow_pairs: int
@@ -44,7 +47,8 @@ class Size:
 
 SIZES = {
     "smoke": Size(
-        captions=60,
+        captions=40,
+        texts=40,
         words=30,
         flow_pairs=2,
         flow_images=2,
@@ -59,6 +63,7 @@ SIZES = {
     ),
     "quick": Size(
         captions=500,
+        texts=500,
         words=500,
         flow_pairs=8,
         flow_images=3,
@@ -73,7 +78,8 @@ SIZES = {
     ),
     "full": Size(
         captions=2000,
-        words=2000,
+        texts=600,
+        words=500,
         flow_pairs=30,
         flow_images=8,
         path_pairs=24,
@@ -126,7 +132,13 @@ def load_clouds(
     judge = bench.instruments.scorer
     pairs = clouds.load_pairs(captions, images, count=count, size=judge.size)
     models = {"trained": judge, "untrained": scorers.untrained_like(judge, scorer, seed=seed)}
-    return {name: clouds.clouds_of(model, pairs) for name, model in models.items()}, pairs
+    scale = float(judge.model.logit_scale.exp())
+    return {name: clouds.clouds_of(model, pairs, scale=scale) for name, model in models.items()}, pairs
+
+
+def fingerprint(both: Mapping[str, Clouds]) -> dict[str, str]:
+    """Hash of every vector that was measured, by model."""
+    return {name: tensor_hash([("images", one.images), ("texts", one.texts)]) for name, one in both.items()}
 
 
 def names_of(model: str) -> list[str]:

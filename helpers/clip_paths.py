@@ -1,134 +1,62 @@
-"""Report 01 on hidden states and the ways between them: its tables, its verdicts, and the answer."""
+"""Report 01 on the ways between states: its tables, which one to take, and the answer."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
-from helpers import files, geometry, interpolation, results, sights, textspace
-from helpers.clip_report import thinner
+from helpers import files, results, sights
+from helpers.clip_report import how_thin
+from helpers.interpolation import EXACT
 from helpers.journeys import Journey
-from helpers.results import missing
 from helpers.sights import Sights
-from helpers.stats import Interval, jackknife, mean_of_units
-from helpers.textspace import Encoded, Population
+from helpers.stats import Interval
 
-THICKER = 1.25
-"""How much thicker an untrained shell may be than a trained one and still count as thin as it (H4)."""
-STAGES = {"before the norm": -2, "after the norm": -1}
 Shells = Mapping[str, Interval]
-Reading = dict[str, dict[str, Interval]]
-"""For the first and the second character, the share of pictures by set of positions."""
+MEASURES = {"noise": "predicted noise", "smooth": "pictures"}
+"""What is measured along a path: fields of a Journey, and what they are called."""
 
 
-def maps(encoders: Mapping[str, Encoded], captions: Population, words: Population) -> dict[str, pd.DataFrame]:
-    """textspace.shell_map of both populations in both encoders, with the ratio to a normal distribution; those of too
-    few texts are left out."""
-    found = {}
-    for name, one in encoders.items():
-        for title, states, kept in (("captions", one.captions, captions.kept), ("template", one.words, words.kept)):
-            table = textspace.shell_map(states, kept)
-            if len(table):
-                found[f"{title}, {name}"] = table.assign(over_gaussian=table["cv"] / table["gaussian_cv"])
-    return found
-
-
-def shells_at_index(encoders: Mapping[str, Encoded], index: int) -> dict[str, dict[str, Interval]]:
-    """textspace.shells_at of population B, before and after the final norm, trained and untrained."""
-    return {
-        f"{name}, {stage}": textspace.shells_at(one.words[layer, :, index], unit="words")
-        for name, one in encoders.items()
-        for stage, layer in STAGES.items()
-    }
-
-
-def about_index(shells: Mapping[str, Shells]) -> pd.DataFrame:
-    """The table of the fifth section, a row an encoder and stage."""
-    names = {"cv": "CV", "gaussian_cv": "Gaussian", "over_gaussian": "ratio", "participation_ratio": "PR"}
-    rows = {row: {names[key]: f"{found[key]:.3f}" for key in names} for row, found in shells.items()}
-    return pd.DataFrame(rows).T
-
-
-def thickness(encoders: Mapping[str, Encoded], index: int) -> Interval:
-    """CV of the untrained encoder's shell at the index over that of the trained one, over the same words."""
-    clouds = [encoders[name].words[-1, :, index].double() for name in ("untrained", "trained")]
-
-    def ratio(chosen: np.ndarray) -> float:
-        one, other = (geometry.shell_cv(points[chosen]) for points in clouds)
-        return one / other
-
-    return jackknife(ratio, n=len(clouds[0]), unit="words", groups=textspace.GROUPS)
-
-
-def is_architecture(encoders: Mapping[str, Encoded], index: int) -> str:
-    """Whether the untrained shell is as thin as the trained one, up to THICKER (H4)."""
-    ratio = thickness(encoders, index)
-    return "yes" if ratio.high < THICKER else "no" if ratio.low > THICKER else "undecided"
-
-
-def verdict_on_index(encoders: Mapping[str, Encoded], index: int) -> str:
-    """What training adds to the shell."""
-    ratio, verdict = thickness(encoders, index), is_architecture(encoders, index)
-    said = {"yes": "as thin as", "no": "thicker than", "undecided": "perhaps as thin as"}[verdict]
-    return (
-        f"Around the population's own mean the untrained shell is {said} the trained one: its CV is {ratio:.2f} times "
-        f"that (H4: at most {THICKER}; {verdict})."
-    )
-
-
-def about_flow(drawn_as: Reading | None, through: Shells, rows: pd.DataFrame | None) -> pd.DataFrame:
-    """The table of the sixth section, a row a set of positions."""
-    columns: dict[str, Mapping[str, Interval]] = {}
-    if drawn_as is not None:
-        to_source = rows.assign(to_source=1 - rows["to_second"]).dropna(subset="to_source")
-        moved = sights.over_pairs(to_source, "to_source", by="positions")
-        columns = {"source": drawn_as["first"], "base": drawn_as["second"], "colours to source": moved}
-    columns["predicted noise"] = through
-    table = {name: {row: f"{x:.2f}" for row, x in found.items()} for name, found in columns.items()}
-    return pd.DataFrame(table).reindex(list(through))
-
-
-def through_index(rows: pd.DataFrame, index: int) -> str:
-    """Whether the source's state at the index alone draws it at least half as often as all of its states do (H5)."""
-    shares = rows.assign(hit=rows["first"].astype(float)).pivot_table(index="pair", columns="positions", values="hit")
-    more = (shares[f"index {index}"] - shares["all"] / 2).to_numpy()
-    return results.verdict(mean_of_units(more, "pairs"))
-
-
-def verdict_on_flow(drawn_as: Reading | None, through: Shells, index: int) -> str:
-    """Who is drawn, in a sentence."""
-    name, after = f"index {index}", "all after the name"
-    noise = (
-        f"Of the change in the predicted noise {through[name].value:.2f} goes through {name} alone and "
-        f"{through[after].value:.2f} through all after it."
-    )
-    if drawn_as is None:
-        return noise
-    sets = {f"at {name} alone": name, "at all after it": after, "at end-of-text alone": "end of text", "at all": "all"}
-    said = "; ".join(
-        f"{said} {drawn_as['first'][key].value:.2f} and {drawn_as['second'][key].value:.2f}"
-        for said, key in sets.items()
-    )
-    return f"Shares of pictures that show the source and the base, with the source's states {said}. {noise}"
-
-
-def flow_result(drawn_as: Reading | None) -> dict[str, Any]:
-    """identity_flow: the share of pictures that show the source, by the positions whose states are its."""
-    return missing("pictures of this model cannot be read") if drawn_as is None else dict(drawn_as["first"])
-
-
-def about_paths(shape: Mapping[str, Shells], journey: Journey) -> pd.DataFrame:
-    """The table of the seventh section, a row a path."""
+def about_paths(shape: Mapping[str, Shells]) -> pd.DataFrame:
+    """The geometry of paths at the index, a row a path."""
     columns = {"off the shell": "off_shell", "length": "length", "drift": "drift"}
-    table = {title: {path: f"{numbers[key]:.3f}" for path, numbers in shape.items()} for title, key in columns.items()}
-    for key in ("unevenness", "detour"):
-        found = sights.over_pairs(journey.smooth, key, by="path")
-        table[key] = {path: f"{x:.2f}" for path, x in found.items()}
-    return pd.DataFrame(table).fillna("–")
+    return pd.DataFrame({t: {path: f"{one[key]:.3f}" for path, one in shape.items()} for t, key in columns.items()})
+
+
+def about_journeys(journey: Journey) -> pd.DataFrame:
+    """Evenness and detour of the predicted noise and of the pictures, a row a path; of one pair without intervals."""
+    table = {}
+    for field, title in MEASURES.items():
+        rows = getattr(journey, field)
+        for key in ("unevenness", "detour"):
+            means = rows.groupby("path", sort=False)[key].mean()
+            found = sights.over_pairs(rows, key, by="path")
+            table[f"{title}: {key}"] = {path: f"{found.get(path, mean):.2f}" for path, mean in means.items()}
+    return pd.DataFrame(table)
+
+
+def above_exact(journeys: Sequence[Journey], field: str, candidates: Sequence[str]) -> dict[str, Interval]:
+    """Unevenness above that of the exact path, by path, 95% over the pairs of all journeys."""
+    rows = pooled([getattr(journey, field) for journey in journeys])
+    return sights.over_pairs(rows[rows["path"].isin(candidates)], "unevenness", by="path", against=EXACT)
+
+
+def pooled(tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
+    """Tables of pairs one after the other, each with pairs of its own."""
+    found, before = [], 0
+    for table in tables:
+        found.append(table.assign(pair=table["pair"] + before))
+        before += table["pair"].max() + 1
+    return pd.concat(found, ignore_index=True)
+
+
+def about_choice(noise: Shells, pictures: Shells) -> pd.DataFrame:
+    """Unevenness above the exact path's, a row a path."""
+    columns = {"predicted noise": noise, "pictures": pictures}
+    return pd.DataFrame({title: {path: f"{x:+.3f}" for path, x in one.items()} for title, one in columns.items()})
 
 
 def about_middle(middle: pd.DataFrame) -> pd.DataFrame:
@@ -138,22 +66,6 @@ def about_middle(middle: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame({title: {path: f"{x:.2f}" for path, x in one.items()} for title, one in found.items()})
 
 
-def about_tokens(journey: Journey, above: Shells) -> pd.DataFrame:
-    """Evenness from class word to token, and of all journeys against the exact path; a row a path."""
-    table = {}
-    for key in ("unevenness", "detour"):
-        means = journey.smooth.groupby("path", sort=False)[key].mean()
-        table[key] = {path: f"{value:.2f}" for path, value in means.items()}
-    table["above the exact path"] = {path: f"{x:+.3f}" for path, x in above.items()}
-    return pd.DataFrame(table).fillna("–")
-
-
-def pooled(between: Journey, to_token: Journey) -> pd.DataFrame:
-    """Evenness of both kinds of journeys, pairs of names first."""
-    first = between.smooth["pair"].max() + 1
-    return pd.concat([between.smooth, to_token.smooth.assign(pair=lambda rows: rows["pair"] + first)])
-
-
 def written(path: Path, **seen: Sights) -> None:
     """Write the rows of all pictures, by what they were drawn for (column `asked`), all or nothing."""
     table = pd.concat([one.rows.assign(asked=asked) for asked, one in seen.items()], ignore_index=True)
@@ -161,37 +73,46 @@ def written(path: Path, **seen: Sights) -> None:
         table.to_parquet(aside)
 
 
-def verdict_on_paths(chosen: str, above: Shells, straight: Interval, shape: Mapping[str, Shells]) -> str:
+def verdict_on_paths(chosen: str, noise: Shells, pictures: Shells, shape: Mapping[str, Shells]) -> str:
     """Which path to take and why."""
-    exact, line = shape[interpolation.EXACT]["off_shell"].value, shape["linear"]["off_shell"].value
-    even = {"yes": "more evenly than", "no": "less evenly than", "undecided": "as evenly, within the interval, as"}
-    why = "no other path draws more evenly" if chosen == interpolation.EXACT else "it draws more evenly"
+    exact, line = shape[EXACT]["off_shell"].value, shape["linear"]["off_shell"].value
+    why = "no other path was shown to be more even" if chosen == EXACT else "it was shown to be more even"
     return (
-        f"Recommended: {chosen}, because {why} ({len(above)} comparisons). Along the exact path pictures change "
-        f"{even[results.falls(straight)]} along the straight line ({straight:+.3f}; H6). The straight line leaves the "
-        f"shell by {line:.3f} of its radius, the exact path by {exact:.0e}."
+        f"Recommended: {chosen}; {why} in the predicted noise, of {len(noise)} compared. The straight line leaves the "
+        f"shell by {line:.3f} of its radius, the exact path by {exact:.0e}; against the exact path, the line is "
+        f"{how_even(noise['linear'])} in the predicted noise and {how_even(pictures['linear'])} in pictures."
     )
+
+
+def how_even(above: Interval) -> str:
+    """How uneven something is against the exact path."""
+    said = {"yes": "less even", "no": "more even", "undecided": "not shown to be more or less even"}
+    return f"{said[results.verdict(above)]} ({above:+.3f})"
 
 
 def answer(found: Mapping[str, Any], index: int | None) -> list[str]:
     """The three lines under the title; without an index no model was asked."""
     gap, share, needs = found["modality_gap"], found["gap_share_top9"], found["separable_with"]
-    apart = f"{needs.value:.0f} of them" if isinstance(needs, Interval) else "no number of them that was tried"
-    ratios = [found[f"shell_over_gaussian_{side}"] for side in ("image", "text")]
+    apart = f"at most {needs.value:.0f} of them" if isinstance(needs, Interval) else "no number of them that was tried"
+    clouds = f"Unit vectors are {gap:.2f} apart; nine features hold {share:.2f} of the gap, {apart} tell both apart."
     shells = "Their shells could not be judged from so few rows."
+    ratios = [found[f"shell_over_gaussian_{side}"] for side in ("image", "text")]
     if all(isinstance(ratio, Interval) for ratio in ratios):
-        said = {"yes": "thinner than", "no": "thicker than", "undecided": "no thinner than"}
-        how = [f"{said[thinner(ratio)]} their covariance explains ({ratio:.2f} times)" for ratio in ratios]
+        how = [f"{how_thin(ratio)} their covariance explains ({ratio:.2f} times)" for ratio in ratios]
         shells = f"The images' shell is {how[0]}, the texts' {how[1]}."
-    clouds = (
-        f"Images and texts are {gap:.2f} apart. Nine features hold {share:.2f} of the gap, {apart} tell them apart."
-    )
     if index is None:
         return [clouds, shells, "Features alone were given: hidden states and interpolation were not asked."]
-    trained, random = found["index5_shell_cv"], found["index5_shell_cv_random_init"]
-    states = f"The final layer norm makes the shell at index {index}: its CV is {trained:.3f}, untrained {random:.3f}."
-    path = f"Recommended path: {found['recommended_interpolation']}."
-    return [f"{clouds} {shells}", states, f"{_flows(found, index)}{path}"]
+    return [f"{clouds} {shells}", f"{_states(found, index)} {_flows(found, index)}", _paths(found)]
+
+
+def _states(found: Mapping[str, Any], index: int) -> str:
+    """What the shell at the index is."""
+    said = {"yes": "the shell is architecture", "no": "not architecture alone", "undecided": "undecided"}
+    ratio, verdict = found["index5_shell_ratio"], found["shell_at_index_is_architecture"]
+    return (
+        f"At index {index} all states lie on the final norm's ellipsoid, trained or not; around their own mean the CV "
+        f"is {found['index5_shell_cv']:.3f}, with random weights {ratio:.2f} times that ({said[verdict]})."
+    )
 
 
 def _flows(found: Mapping[str, Any], index: int) -> str:
@@ -199,8 +120,19 @@ def _flows(found: Mapping[str, Any], index: int) -> str:
     flow = found["identity_flow"]
     if not isinstance(flow.get("all"), Interval):
         return ""
-    alone, after, both = (flow[key].value for key in (f"index {index}", "all after the name", "all"))
+    alone, after, both = (flow[key] for key in (f"index {index}", "all after the name", "all"))
     return (
-        f"A name's state at index {index} alone draws its character in {alone:.2f} of pictures, those after it alone "
-        f"in {after:.2f}, both together in {both:.2f}: interpolate at all of them. "
+        f"A name's state there alone draws its character in {alone:.2f} of pictures, those after it in {after:.2f}, "
+        f"all in {both:.2f}; it takes {found['identity_positions']}."
+    )
+
+
+def _paths(found: Mapping[str, Any]) -> str:
+    """Whether one may interpolate, and how."""
+    line = found["paths"]["linear"]["off_shell"].value
+    noise, pictures = (found[f"unevenness_above_exact_path_{of}"]["linear"] for of in ("noise", "pictures"))
+    return (
+        f"One may interpolate, by the {found['recommended_interpolation']}. The straight line leaves the shell by "
+        f"{line:.2f} of its radius; against the exact path it is {how_even(noise)} in the predicted noise and "
+        f"{how_even(pictures)} in pictures."
     )

@@ -11,13 +11,15 @@ import pandas as pd
 
 from helpers import clouds, geometry
 from helpers.clouds import SIDES, Clouds
-from helpers.results import missing
-from helpers.stats import Interval
+from helpers.results import falls, judged, missing, verdict
+from helpers.stats import Interval, difference
 
 FEW = f"fewer than {clouds.ENOUGH} rows"
 UNPAIRED = "captions and pictures do not belong together row by row"
 FEATURES_AT_MOST, SHARE_AT_LEAST = 9, 0.5
 """Of H1."""
+NEAR = 0.25
+"""Of H3: how far from 0 the alpha of least loss may be."""
 
 
 def said_of(trained: Clouds, both: Mapping[str, Clouds]) -> str:
@@ -57,21 +59,23 @@ def _written(found: Mapping[str, Interval], names: list[str]) -> dict[str, str]:
     return {name.replace("_", " "): f"{found[name]:.3f}" if name in found else "–" for name in names}
 
 
-def shells(trained: Clouds, *, seed: int) -> dict[str, dict[str, Interval]]:
-    """CV of clouds that are as this one but for its shell: a normal distribution's, and permuted features'."""
+def shells(trained: Clouds, *, seed: int) -> dict[str, dict[str, Any]]:
+    """CVs of drawn clouds, by side: normal ones with the same covariance, and features permuted independently, which
+    spread along more directions; and what a normal distribution of the permuted features' variances gives."""
     if len(trained.images) < clouds.ENOUGH:
         return {side: {} for side in SIDES}
     found = {}
     for side, points in zip(SIDES, (trained.images, trained.texts), strict=True):
         found[side] = {
-            name: clouds.under_null(geometry.shell_cv, make, seed=seed, stream=name)
+            f"{name}, drawn": clouds.under_null(geometry.shell_cv, make, seed=seed, stream=name)
             for name, make in clouds.nulls(points).items()
         }
+        found[side]["Gaussian of the permuted"] = geometry.normal_radius_cv(points.var(0))
     return found
 
 
 def about_shells(
-    numbers: Mapping[str, Mapping[str, Interval]], shells: Mapping[str, Mapping[str, Interval]]
+    numbers: Mapping[str, Mapping[str, Interval]], shells: Mapping[str, Mapping[str, Any]]
 ) -> pd.DataFrame:
     """The table of the second section, a row a cloud."""
     rows = {}
@@ -83,25 +87,41 @@ def about_shells(
                 continue
             row = {name: f"{found[key]:.3f}" if key in found else "–" for name, key in keys.items()}
             drawn = shells[side] if model == "trained" and not prefix else {}
-            rows[f"{side}s, {model}{kind}"] = row | {f"{null}, drawn": f"{x:.3f}" for null, x in drawn.items()}
+            rows[f"{side}s, {model}{kind}"] = row | {null: f"{x:.3f}" for null, x in drawn.items()}
     return pd.DataFrame(rows).T.fillna("")
 
 
-def verdict_on_shells(measured: Mapping[str, Interval]) -> str:
-    """What the ratios to a normal distribution say."""
+def verdict_on_shells(numbers: Mapping[str, Mapping[str, Interval]], trained: Clouds) -> str:
+    """What the ratios to a normal distribution say, beside the untrained model's."""
     said = []
     for side in SIDES:
-        ratio = measured.get(f"shell_over_gaussian_{side}")
+        ratio = numbers["trained"].get(f"shell_over_gaussian_{side}")
         if ratio is None:
             return f"Not asked: {FEW}."
-        how = {"yes": "thinner than", "no": "thicker than", "undecided": "as thin as"}[thinner(ratio)]
-        said.append(f"{side}s {ratio:.2f} times, {how} their covariance explains")
-    return f"The shells against those of normal distributions: {'; '.join(said)}."
+        more = against_untrained(numbers, side)
+        beside = "" if more is None else f", {more:+.2f} against the untrained model's"
+        said.append(f"{side}s {ratio:.2f} times{beside}, {how_thin(ratio)} their covariance explains")
+    lengths = "" if trained.lengths_known else " All lengths being 1, this restates how the cosines to the mean spread."
+    return f"The shells against those of normal distributions: {'; '.join(said)}.{lengths}"
+
+
+def against_untrained(numbers: Mapping[str, Mapping[str, Interval]], side: str) -> Interval | None:
+    """The ratio to a normal distribution less the untrained model's; None without one."""
+    key = f"shell_over_gaussian_{side}"
+    both = [found.get(key) for found in numbers.values()]
+    return difference(*both) if len(both) == 2 and None not in both else None
 
 
 def thinner(ratio: Interval) -> str:
     """Whether a CV is below a normal distribution's: "yes", "no" or "undecided"."""
     return "yes" if ratio.high < 1 else "no" if ratio.low > 1 else "undecided"
+
+
+def how_thin(ratio: Interval) -> str:
+    """The same in words."""
+    return {"yes": "thinner than", "no": "thicker than", "undecided": "not shown to be thinner or thicker than"}[
+        thinner(ratio)
+    ]
 
 
 def about_conformity(numbers: Mapping[str, Mapping[str, Interval]], trained: Clouds) -> pd.DataFrame:
@@ -118,7 +138,19 @@ def about_conformity(numbers: Mapping[str, Mapping[str, Interval]], trained: Clo
         table[model] = {label: f"{found[key]:.4f}" if key in found else "–" for key, label in rows.items()}
         if not trained.lengths_known:
             table[model] |= {rows[f"conformity_{side}"]: "an identity: lengths are 1" for side in SIDES}
+        if "best_alpha" in found and clouds.at_bound(found["best_alpha"]):
+            table[model][rows["best_alpha"]] = f"beyond {found['best_alpha'].value:.0f}"
     return pd.DataFrame(table)
+
+
+def least_loss(numbers: Mapping[str, Mapping[str, Interval]]) -> str:
+    """Where the contrastive loss is least, in words."""
+    said = []
+    for model, found in numbers.items():
+        if (alpha := found.get("best_alpha")) is not None:
+            where = f"beyond {alpha.value:.0f}" if clouds.at_bound(alpha) else f"{alpha:.2f}"
+            said.append(f"{model}: least at alpha {where}")
+    return "; ".join(said)
 
 
 def cloud_results(
@@ -136,7 +168,7 @@ def cloud_results(
             "separating_features": [int(n) for n in ranked[model]["feature"][: geometry.TOP]],
             "separable_with": needs[model]
             or missing(f"no number of features that was tried tells {clouds.SEPARABLE:.0%} of held-out rows apart"),
-            "best_alpha": measured.get("best_alpha") or missing(UNPAIRED),
+            "best_alpha": alpha_of(measured),
         }
         for side in SIDES:
             for name in ("mean_cosine", "shell_cv", "offset"):
@@ -147,23 +179,34 @@ def cloud_results(
     return found["trained"] | {"untrained": found.get("untrained") or missing("no features of an untrained model")}
 
 
-def cloud_verdicts(measured: Mapping[str, Interval], needs: Interval | None) -> dict[str, Any]:
-    """H1 to H3."""
-    share = measured["gap_share_top9"]
-    few = (
-        "no"
-        if needs is None or needs.low > FEATURES_AT_MOST
-        else "yes"
-        if needs.high <= FEATURES_AT_MOST
-        else "undecided"
-    )
-    held = "yes" if share.low > SHARE_AT_LEAST else "no" if share.high < SHARE_AT_LEAST else "undecided"
-    ratios = {side: measured.get(f"shell_over_gaussian_{side}") for side in SIDES}
+def alpha_of(measured: Mapping[str, Interval]) -> Interval | dict[str, Any]:
+    """The alpha of least loss, or why there is none."""
     alpha = measured.get("best_alpha")
-    least = missing(UNPAIRED) if alpha is None else "yes" if alpha.low <= 0 <= alpha.high else "no"
+    if alpha is None:
+        return missing(UNPAIRED)
+    return missing(f"the loss still falls at alpha {alpha.value:.0f}") if clouds.at_bound(alpha) else alpha
+
+
+def cloud_verdicts(numbers: Mapping[str, Mapping[str, Interval]], accuracy: pd.DataFrame) -> dict[str, Any]:
+    """H1 to H3, about the trained model."""
+    measured, few = numbers["trained"], accuracy[accuracy["features"] <= FEATURES_AT_MOST]["accuracy"]
+    reached = any(one.low >= clouds.SEPARABLE for one in few), any(one.high >= clouds.SEPARABLE for one in few)
+    share, alpha = measured["gap_share_top9"], measured.get("best_alpha")
+    ratios = {side: measured.get(f"shell_over_gaussian_{side}") for side in SIDES}
+    beside = {side: against_untrained(numbers, side) for side in SIDES}
+    near = alpha is not None and max(abs(alpha.low), abs(alpha.high)) < NEAR
+    far = alpha is not None and (alpha.low > NEAR or alpha.high < -NEAR)
+    where = "yes" if near else "no" if far else "undecided"
     return {
-        "few_features_separate": few,
-        "few_features_hold_the_gap": held,
+        "few_features_separate": "yes" if reached[0] else "undecided" if reached[1] else "no",
+        "few_features_hold_the_gap": verdict(difference(share, _exactly(SHARE_AT_LEAST, share))),
         "thinner_than_gaussian": {side: missing(FEW) if one is None else thinner(one) for side, one in ratios.items()},
-        "means_are_where_loss_is_least": least,
+        "thinner_than_untrained": {
+            side: judged(falls, one, "no untrained model, or few rows") for side, one in beside.items()
+        },
+        "means_are_where_loss_is_least": missing(UNPAIRED) if alpha is None else where,
     }
+
+
+def _exactly(value: float, like: Interval) -> Interval:
+    return Interval(value=value, low=value, high=value, n=like.n, unit=like.unit)

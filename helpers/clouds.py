@@ -95,13 +95,13 @@ def drawn(scenes: list) -> Tensor:
     return torch.from_numpy(np.stack([draw(scene)[0] for scene in scenes])).permute(0, 3, 1, 2)
 
 
-def clouds_of(scorer: Scorer, pairs: Pairs) -> Clouds:
-    """What a CLIP makes of pictures and captions."""
+def clouds_of(scorer: Scorer, pairs: Pairs, *, scale: float) -> Clouds:
+    """What a CLIP makes of pictures and captions; the scale is that of the cosines in the contrastive loss."""
     return Clouds(
         images=geometry.check_cloud(scores.raw_images(scorer, pairs.images), name="image features"),
         texts=geometry.check_cloud(scores.raw_texts(scorer, pairs.texts), name="text features"),
         paired=pairs.paired,
-        scale=float(scorer.model.logit_scale.exp()),
+        scale=scale,
     )
 
 
@@ -119,6 +119,11 @@ def clouds_in(source: str) -> Clouds:
     except InputError as error:
         raise InputError(f"{error} (in {source!r})" if source not in str(error) else str(error)) from error
     return Clouds(images=images, texts=texts, paired=True, scale=CLIP_SCALE)
+
+
+def at_bound(alpha: Interval) -> bool:
+    """Whether the loss is still falling at the end of the alphas that were tried."""
+    return abs(alpha.value) > 0.98 * ALPHAS[-1]
 
 
 def measured(clouds: Clouds) -> dict[str, Interval]:
@@ -172,7 +177,7 @@ def of_units(points: Tensor) -> dict[str, float]:
 
 
 def nulls(points: Tensor) -> dict[str, Callable[[torch.Generator], Tensor]]:
-    """Clouds of as many rows that are as this one, but for its shell: draws of each kind, by its name."""
+    """Draws of clouds of as many rows, by their name: normal with this covariance; with these margins, independent."""
     eigenvalues = geometry.shrunk_spectrum(points)
     return {
         "Gaussian": lambda g: geometry.normal(eigenvalues, g, rows=len(points)),
@@ -186,12 +191,11 @@ def under_null(
     *,
     seed: int,
     stream: str,
-    draws: int = 40,
+    draws: int = 20,
 ) -> Interval:
-    """A statistic of drawn clouds: its mean and the middle 95% of the draws."""
+    """A statistic of drawn clouds: its mean, and the least and the most of the draws."""
     made = [statistic(make(generator(seed, stream, draw))) for draw in range(draws)]
-    low, high = np.quantile(made, [0.025, 0.975])
-    return Interval(value=float(np.mean(made)), low=float(low), high=float(high), n=draws, unit="draws")
+    return Interval(value=float(np.mean(made)), low=min(made), high=max(made), n=draws, unit="draws")
 
 
 def separability(clouds: Clouds) -> pd.DataFrame:
@@ -203,21 +207,18 @@ def separability(clouds: Clouds) -> pd.DataFrame:
     return pd.DataFrame({"features": counts, "accuracy": accuracy})
 
 
-def separable_with(accuracy: pd.DataFrame) -> Interval | None:
-    """How few features tell SEPARABLE of both apart; the interval's ends are where the accuracy's ends reach it.
+def separable_with(accuracy: pd.DataFrame, *, features: int) -> Interval | None:
+    """How few of the features that were tried tell SEPARABLE of both apart; the interval's ends are where the
+    accuracy's ends reach it. None if not even the most do; an upper end that is not reached is all features."""
+    counts, found = accuracy["features"].to_numpy(), accuracy["accuracy"]
 
-    None if not even the most do; an end that is not reached is the most that were tried.
-    """
-    counts, unit = accuracy["features"].to_numpy(), "images"
+    def first(end: str) -> float | None:
+        reached = [getattr(one, end) >= SEPARABLE for one in found]
+        return float(counts[reached.index(True)]) if True in reached else None
 
-    def first(reached: list[bool]) -> float:
-        return float(counts[reached.index(True)] if True in reached else counts[-1])
-
-    found = accuracy["accuracy"]
-    value, low, high = ([getattr(a, end) >= SEPARABLE for a in found] for end in ("value", "high", "low"))
-    if True not in value:
+    if (value := first("value")) is None:
         return None
-    return Interval(value=first(value), low=first(low), high=first(high), n=found[0].n, unit=unit)
+    return Interval(value=value, low=first("high"), high=first("low") or float(features), n=found[0].n, unit="images")
 
 
 def separating(clouds: Clouds) -> pd.DataFrame:

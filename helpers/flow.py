@@ -13,13 +13,14 @@ import pandas as pd
 import torch
 from diffusers import StableDiffusionPipeline
 from torch import Tensor
+from tqdm import tqdm
 
 from helpers import interpolation, tokens
 from helpers.distances import make_probe
 from helpers.interpolation import Frame, Path, paths
-from helpers.objective import latent_moments, predictor, training_schedule
-from helpers.prompts import PLACEHOLDER
-from helpers.states import TEMPLATE, patched
+from helpers.objective import in_parts, latent_moments, predictor, training_schedule
+from helpers.progress import BATCH_PROGRESS
+from helpers.states import TEMPLATE, patched, template_ids
 from helpers.world import scene as w
 from helpers.world.population import NAMES, named_characters
 from helpers.world.readings import NEAR
@@ -59,12 +60,10 @@ def pairs_of_names(count: int, *, seed: int) -> list[tuple[str, str]]:
 
 
 @torch.no_grad()
-def prompt_states(pipeline: StableDiffusionPipeline, words: Sequence[str], *, rows: Tensor | None = None) -> Tensor:
-    """States [N, L, D], float32 on the CPU, of TEMPLATE with each word in S*'s place; S* reads learned rows [K, D]."""
-    texts = [TEMPLATE.replace(PLACEHOLDER, word) for word in words]
-    ids = tokens.tokenize(pipeline.tokenizer, texts, vectors=1 if rows is None else len(rows))
-    on = pipeline.device
-    return tokens.encode(pipeline.text_encoder, ids.to(on), rows=None if rows is None else rows.to(on)).float().cpu()
+def prompt_states(pipeline: StableDiffusionPipeline, words: Sequence[str]) -> Tensor:
+    """States [N, L, D], float32 on the CPU, of TEMPLATE with each word in S*'s place."""
+    ids = template_ids(pipeline.tokenizer, words).to(pipeline.device)
+    return tokens.encode(pipeline.text_encoder, ids).float().cpu()
 
 
 @torch.no_grad()
@@ -122,31 +121,51 @@ def _labelled(points: Tensor, name: str, times: Tensor) -> Iterator[Point]:
 
 
 @torch.no_grad()
-def flow_of_noise(
-    pipeline: StableDiffusionPipeline, states: Tensor, images: Tensor, sets: Mapping[str, Sequence[int]], *, seed: int
-) -> pd.DataFrame:
-    """How much of the difference that a first prompt makes to the predicted noise goes through some positions.
+def noise_of(
+    pipeline: StableDiffusionPipeline, points: Sequence[Point], images: Tensor, *, seed: int, most: int = 0
+) -> Tensor:
+    """The noise [P, M C h w] that the UNet predicts with each of P states in the same M = 16 noisy pictures.
 
-    With eps of the second prompt, of the first, and of the second patched by the first: the projection of (patched -
-    second) on (first - second), 0 where the patch changes nothing and 1 where it changes all. It asks no reader, so any
-    model has it. Columns pair, positions, share.
+    No reader, scorer or sampler is asked, so that any model has it and chance has little part in it.
 
     Args:
         pipeline: predicts.
-        states: [P, 2, L, D].
+        points: the states.
         images: [N, 3, S, S] uint8, noised at 16 timesteps spread over the schedule.
-        sets: positions, by their name.
         seed: of the noise.
+        most: pictures that pass through the UNet at once; 0 is all.
     """
-    schedule, predict = training_schedule(pipeline.scheduler), predictor(pipeline.unet)
+    schedule, predict = training_schedule(pipeline.scheduler), in_parts(predictor(pipeline.unet), most)
     probe = make_probe(latent_moments(pipeline.vae, images), schedule, seed=seed)
+    found = []
+    with tqdm(total=len(points), desc="predicting", unit="state", **BATCH_PROGRESS) as bar:
+        for point in points:
+            states = point.states[None].to(pipeline.device, pipeline.unet.dtype)
+            found.append(probe.epsilon(probe.predicted(predict, states)).flatten().float().cpu())
+            bar.update()
+    return torch.stack(found)
+
+
+def flow_of_noise(labels: pd.DataFrame, noise: Tensor) -> pd.DataFrame:
+    """How much of the change that a source prompt makes to the predicted noise goes through some positions.
+
+    The projection of eps(patched) - eps(base) on eps(source) - eps(base): 0 where the patch changes nothing, 1 where
+    it changes all. Columns pair, positions, share.
+
+    Args:
+        labels: of P `patches` with the sets "none" and "all" among them: pair, positions.
+        noise: [P, K], `noise_of` them.
+    """
     rows = []
-    for p, both in enumerate(states):
-        shown = [both[1], both[0], *(patched(both[1], both[0], chosen) for chosen in sets.values())]
-        noise = [probe.epsilon(probe.predicted(predict, one[None].to(pipeline.device)))[0] for one in shown]
-        second, first, *others = (one.double().flatten() for one in noise)
-        whole = first - second
-        for name, other in zip(sets, others, strict=True):
-            share = ((other - second) @ whole / (whole @ whole)).item()
-            rows.append({"pair": p, "positions": name, "share": share})
+    for pair, mine in labels.groupby("pair"):
+        base, source = (noise[int(mine.index[mine["positions"] == name][0])].double() for name in ("none", "all"))
+        whole = source - base
+        for number, positions in mine["positions"].items():
+            share = ((noise[number].double() - base) @ whole / (whole @ whole)).item()
+            rows.append({"pair": pair, "positions": positions, "share": share})
     return pd.DataFrame(rows)
+
+
+def labels_of(points: Sequence[Point]) -> pd.DataFrame:
+    """The labels of points, one row a point."""
+    return pd.DataFrame([dict(point.labels) for point in points])

@@ -29,11 +29,16 @@ def check_cloud(points: Tensor, *, name: str) -> Tensor:
     """
     if points.ndim != 2 or not points.is_floating_point():
         raise InputError(f"{name} have shape {tuple(points.shape)}: give a row of real numbers for each of them.")
+    if points.shape[1] < 2:
+        raise InputError(f"the {name} have {points.shape[1]} feature: a shape takes 2 or more.")
     if len(points) < 3:
         raise InputError(f"there are {len(points)} {name}: a shape takes 3 or more of them.")
     if not (finite := points.isfinite().all(1)).all():
         row = int((~finite).nonzero()[0])
         raise InputError(f"row {row} of the {name} has a value that is not finite: take it away or compute it again.")
+    if (empty := ~points.any(1)).any():
+        row = int(empty.nonzero()[0])
+        raise InputError(f"row {row} of the {name} is 0 throughout: it has no direction, take it away.")
     if (constant := points.amax(0) == points.amin(0)).any():
         column = int(constant.nonzero()[0])
         raise InputError(f"feature {column} of the {name} is the same in all {len(points)} rows: take it away.")
@@ -57,8 +62,8 @@ def modality_gap(images: Tensor, texts: Tensor) -> float:
 
 
 def separation(images: Tensor, texts: Tensor) -> Tensor:
-    """|m_i - m_t| / sqrt(var_i + var_t) of each feature, [D] (2411.14517)."""
-    return (images.mean(0) - texts.mean(0)).abs() / (images.var(0) + texts.var(0)).sqrt()
+    """|m_i - m_t| / sqrt(var_i + var_t) of each feature, [D] (2411.14517); 0 where a feature is the same throughout."""
+    return ((images.mean(0) - texts.mean(0)).abs() / (images.var(0) + texts.var(0)).sqrt()).nan_to_num(0.0)
 
 
 def gap_energy(images: Tensor, texts: Tensor) -> Tensor:
@@ -159,7 +164,8 @@ def tilt(points: Tensor) -> float:
     Sampling alone makes it positive; compare with that of the `permuted` cloud.
     """
     cov = covariance(points)
-    return (cov.abs().sum(1) / cov.diagonal() - 1).mean().item()
+    varies = cov.diagonal() > 0
+    return (cov.abs().sum(1) / cov.diagonal() - 1)[varies].mean().item()
 
 
 def offset(points: Tensor) -> float:
@@ -222,7 +228,7 @@ def normal_radius_cv(eigenvalues: Tensor) -> float:
 
 
 def permuted(points: Tensor, generator: torch.Generator) -> Tensor:
-    """Each feature in an order of its own: the same margins without any dependence, and so without a shell."""
+    """Each feature in an order of its own: the same margins without any dependence, and so along more directions."""
     order = torch.rand(points.shape, generator=generator).argsort(0)
     return points.gather(0, order)
 

@@ -66,6 +66,21 @@ def spectra_figure(clouds: Mapping[str, Clouds]) -> Figure:
     return figure
 
 
+def accuracy_figure(accuracy: Mapping[str, pd.DataFrame], *, bound: float) -> Figure:
+    """Share of held-out images and texts that the best k features tell apart, with intervals."""
+    figure, axis = plt.subplots(figsize=(5.6, 3))
+    for name, table in accuracy.items():
+        found = list(table["accuracy"])
+        spread = np.array([[max(0.0, x.value - x.low), max(0.0, x.high - x.value)] for x in found]).T
+        style = {"marker": "o", "color": CONDITIONS["images" if name == "trained" else "untrained"][0]}
+        axis.errorbar(table["features"], [x.value for x in found], yerr=spread, label=name, markersize=4, **style)
+    axis.axhline(bound, color="#b42318", linestyle=":", label=f"{bound:.2f}")
+    axis.set(xscale="log", xlabel="features", ylabel="held-out accuracy")
+    axis.xaxis.set_major_formatter("{x:g}")
+    axis.legend(loc="center left", bbox_to_anchor=(1, 0.5))
+    return figure
+
+
 def shells_figure(clouds: Clouds, *, seed: int) -> Figure:
     """Distances to the own mean over their mean, beside a Gaussian of the same covariance and permuted features."""
     figure, axes = plt.subplots(1, 2, figsize=(8.6, 3.2), sharex=True)
@@ -147,25 +162,19 @@ def curves_figure(rows: pd.DataFrame, value: str, *, label: str) -> Figure:
     return figure
 
 
-def strip(sights: Sights, labels: pd.DataFrame, *, pair: int, paths: Sequence[str]) -> tuple[Figure, str]:
-    """The pictures of one noise along each path of one pair, a row a path; and what the rows are, for the alt text.
-
-    Args:
-        sights: of points along paths.
-        labels: of the points, one row a point, with pair, path and t.
-        pair: which.
-        paths: the rows, in order.
-    """
-    mine = labels[labels["pair"] == pair]
+def strip(sights: Sights, *, pair: int) -> tuple[Figure, str]:
+    """The pictures of one noise along each path of one pair, a row a path; and what there is, for the alt text."""
+    mine = sights.labels[sights.labels["pair"] == pair]
     ends = mine[mine["path"] == ENDS]
-    rows = [pd.concat([ends, mine[mine["path"] == path]]).sort_values("t").index.to_numpy() for path in paths]
+    rows = [pd.concat([ends, mine[mine["path"] == path]]).sort_values("t").index.to_numpy() for path in PATHS]
     tiles = _pictures(sights.pictures, np.concatenate(rows))
-    sheet = contact_sheet(tiles, columns=len(rows[0]), row_labels=list(paths), zoom=_zoom(tiles))
-    return sheet, f"{len(rows)} rows of {len(rows[0])}"
+    sheet = contact_sheet(tiles, columns=len(rows[0]), row_labels=list(PATHS), zoom=_zoom(tiles))
+    return sheet, f"{len(rows)} rows of {len(rows[0])} pictures; the ends are the same in every row."
 
 
-def patched_sheet(sights: Sights, labels: pd.DataFrame, *, pairs: Sequence[int], names: Sequence[str]) -> Figure:
+def patched_sheet(sights: Sights, *, pairs: Sequence[int], names: Sequence[str]) -> Figure:
     """One picture of each pair (columns) with each set of positions patched (rows)."""
+    labels = sights.labels
     order = [labels.index[(labels["pair"] == p) & (labels["positions"] == name)][0] for name in names for p in pairs]
     tiles = _pictures(sights.pictures, np.array(order))
     return contact_sheet(tiles, columns=len(pairs), row_labels=list(names), zoom=_zoom(tiles))

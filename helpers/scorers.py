@@ -5,11 +5,12 @@ Weights are read from safetensors only and no code of a model's author runs; see
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import logging
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -70,22 +71,8 @@ def load_scorer(source: str, *, device: str = "auto") -> Scorer:
         InputError: the source is none of these, cannot be reached, or is no CLIP in safetensors.
     """
     place = pick_device(device)
-    folder = _folder(source)
-    named = NAMED_CLIP.fullmatch(source)
     try:
-        if folder.is_dir():
-            model, tokenizer = _clip_from_folder(folder, source)
-        elif source.startswith("hf-hub:"):
-            wanted = ["*.json", "open_clip_model.safetensors", "merges.txt", "*.model"]
-            copy = snapshot_download(source.removeprefix("hf-hub:"), allow_patterns=wanted)
-            model, tokenizer = _clip_from_folder(Path(copy), source)
-        elif named and named["model"] in open_clip.list_models():
-            model, tokenizer = _clip_from_name(named["model"], named["tag"], source)
-        else:
-            raise InputError(
-                f"scorer {source!r} is not known: name chibi, an open_clip folder, hf-hub:owner/name, "
-                "or an open_clip model with its weights such as ViT-B-32/openai."
-            )
+        model, tokenizer = _clip(source)
     except InputError:
         raise
     except Exception as error:  # of any of the libraries below; the user gets one sentence, the cause stays chained
@@ -105,31 +92,50 @@ def load_scorer(source: str, *, device: str = "auto") -> Scorer:
 
 
 def untrained_like(scorer: Scorer, source: str, *, seed: int) -> Scorer:
-    """A scorer of the same shape with random weights, as its training started from; a draw of the seed.
+    """The same model with random weights, as its training started from; a draw of the seed.
 
     Args:
         scorer: loaded from `source`.
         source: see `load_scorer`.
         seed: of the weights.
     """
-    folder, named = _folder(source), NAMED_CLIP.fullmatch(source)
-    other = named["model"] if named else source
-    name = f"local-dir:{folder}" if folder.is_dir() else other
-    logging.disable(logging.WARNING)  # open_clip's, that nothing was loaded
-    try:
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
-            twin = open_clip.create_model(name, load_weights=False)
-    finally:
-        logging.disable(logging.NOTSET)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        twin, _ = _clip(source, weights=False)
     device = next(scorer.model.parameters()).device
     twin.eval().requires_grad_(False).to(device)
     return dataclasses.replace(scorer, model=twin, fingerprint=content_hash("untrained", scorer.fingerprint, seed))
 
 
-def _folder(source: str) -> Path:
-    """Where a scorer's files would be, if its source is a folder."""
-    return CHIBI / "scorer" if source == "chibi" else Path(source.removeprefix("local-dir:")).expanduser()
+def _clip(source: str, *, weights: bool = True) -> tuple[nn.Module, Callable]:
+    """A CLIP and its tokenizer; without weights of random ones, of torch's generator."""
+    folder = CHIBI / "scorer" if source == "chibi" else Path(source.removeprefix("local-dir:")).expanduser()
+    named = NAMED_CLIP.fullmatch(source)
+    with _quiet(not weights):
+        if folder.is_dir():
+            return _clip_from_folder(folder, source, weights)
+        if source.startswith("hf-hub:"):
+            wanted = ["*.json", "open_clip_model.safetensors", "merges.txt", "*.model"]
+            copy = snapshot_download(source.removeprefix("hf-hub:"), allow_patterns=wanted)
+            return _clip_from_folder(Path(copy), source, weights)
+        if named and named["model"] in open_clip.list_models():
+            return _clip_from_name(named["model"], named["tag"], source, weights)
+    raise InputError(
+        f"scorer {source!r} is not known: name chibi, an open_clip folder, hf-hub:owner/name, "
+        "or an open_clip model with its weights such as ViT-B-32/openai."
+    )
+
+
+@contextlib.contextmanager
+def _quiet(wanted: bool) -> Iterator[None]:
+    """Without open_clip's warning that nothing was loaded, which it gives through the root logger."""
+    root, nothing = logging.getLogger(), logging.Filter("nothing")
+    if wanted:
+        root.addFilter(nothing)
+    try:
+        yield
+    finally:
+        root.removeFilter(nothing)
 
 
 def described(model: nn.Module) -> list[str]:
@@ -137,13 +143,13 @@ def described(model: nn.Module) -> list[str]:
     return [type(module).__name__ for module in model.modules()]
 
 
-def _clip_from_folder(folder: Path, source: str) -> tuple[nn.Module, Callable]:
+def _clip_from_folder(folder: Path, source: str, weights: bool) -> tuple[nn.Module, Callable]:
     for name in ("open_clip_config.json", "open_clip_model.safetensors"):
         if not (folder / name).is_file():
             raise InputError(f"scorer {source!r} has no {name}: name a folder saved by open_clip in safetensors.")
     _refuse_code(folder, source)
     name = f"local-dir:{folder}"
-    return open_clip.create_model(name), open_clip.get_tokenizer(name)
+    return open_clip.create_model(name, load_weights=weights), open_clip.get_tokenizer(name)
 
 
 def _refuse_code(folder: Path, source: str) -> None:
@@ -158,18 +164,18 @@ def _refuse_code(folder: Path, source: str) -> None:
         )
 
 
-def _clip_from_name(name: str, tag: str, source: str) -> tuple[nn.Module, Callable]:
-    """An open_clip name with its published weights, with the activation those weights were trained with."""
+def _clip_from_name(name: str, tag: str, source: str, weights: bool) -> tuple[nn.Module, Callable]:
+    """An open_clip name with its published weights, or with random ones; with the activation of the published."""
     entry = open_clip.get_pretrained_cfg(name.removesuffix("-quickgelu"), tag)
     if not entry:
         tags = ", ".join(open_clip.list_pretrained_tags_by_model(name))
         raise InputError(f"scorer {source!r} has unknown weights: {name} has {tags}.")
-    weights = open_clip.download_pretrained(entry)
-    if not weights.endswith(".safetensors"):
+    path = open_clip.download_pretrained(entry) if weights else None
+    if path and not path.endswith(".safetensors"):
         raise InputError(f"scorer {source!r} is not published as safetensors: name another.")
     model = open_clip.create_model(
         name,
-        pretrained=weights,
+        pretrained=path,
         force_quick_gelu=bool(entry.get("quick_gelu")),
         image_mean=entry.get("mean"),
         image_std=entry.get("std"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,7 +19,7 @@ from helpers.interpolation import EXACT
 from helpers.progress import BATCH_PROGRESS
 from helpers.sample import sample_states
 from helpers.scorers import Scorer
-from helpers.stats import Interval, jackknife, share_of_units
+from helpers.stats import LEVEL, Interval, mean_of_units, share_of_units
 from helpers.world.reader import Reader, read
 from helpers.world.readings import Readings, looks_like
 from helpers.world.scene import Character
@@ -28,6 +28,7 @@ CHUNK_BATCHES = 8
 People = Sequence[tuple[Character | None, Character | None]]
 """Whom the prompts of each pair show; None where nobody in particular."""
 WHOSE = ("first", "second")
+Means = dict[str, Interval]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,12 +37,18 @@ class Sights:
 
     rows: pd.DataFrame
     """One row a picture: the point's labels and `index`; where there is a reader also `first` and `second` (whether it
-    looks like the one and the other prompt's character), `to_second` (how far its colours went from the first one's to
-    the second one's, 0 to 1) and `count` (characters read)."""
+    looks like the one and the other prompt's character; missing where nobody is known), `to_second` (how far its
+    colours went from the first one's to the second one's, 0 to 1; missing where the reader abstains) and `count`
+    (characters read)."""
     vectors: Tensor
     """[rows, D], the scorer's unit vectors."""
     pictures: Tensor
     """[P, 3, S, S] uint8, picture 0 of each point."""
+
+    @property
+    def labels(self) -> pd.DataFrame:
+        """The rows of picture 0, one a point, in the order of `pictures`."""
+        return self.rows[self.rows["index"] == 0].reset_index(drop=True)
 
 
 def look_at(
@@ -54,7 +61,17 @@ def look_at(
     reader: Reader | None = None,
     people: People = (),
 ) -> Sights:
-    """Draw pictures 0 to images - 1 of each point, see them with the scorer, and read them."""
+    """Draw pictures 0 to images - 1 of each point, see them with the scorer, and read them.
+
+    Args:
+        pipeline: draws.
+        scorer: gives their vectors.
+        points: P states.
+        images: pictures of each, from the same latents at every point.
+        config: of the sampler.
+        reader: reads them, where it knows their world.
+        people: by the points' `pair`, whom to look for; needed with a reader.
+    """
     jobs = [(p, i) for p in range(len(points)) for i in range(images)]
     states, size = torch.stack([point.states for point in points]), CHUNK_BATCHES * config.batch_size
     tables, vectors, kept = [], [], []
@@ -73,7 +90,7 @@ def _read(reader: Reader, pictures: Tensor, pairs: pd.Series, people: People) ->
     """Whom each picture looks like, in any slot, how far its colours went, and how many characters it has."""
     readings = read(reader, pictures.permute(0, 2, 3, 1).numpy())
     found = pd.DataFrame({"count": pd.array(readings["count"], dtype="Int64"), "to_second": np.nan})
-    found[list(WHOSE)] = False
+    found = found.assign(**{whose: pd.array([pd.NA] * len(found), dtype="boolean") for whose in WHOSE})
     for pair, rows in pairs.groupby(pairs).groups.items():
         mine = {key: values[rows] for key, values in readings.items()}
         for whose, person in zip(WHOSE, people[pair], strict=True):
@@ -93,22 +110,28 @@ def travelled(readings: Readings, first: Character, second: Character) -> np.nda
     return (seen - start) @ (end - start) / np.square(end - start).sum()
 
 
-def over_pairs(
-    rows: pd.DataFrame, value: str, *, by: str, against: str | None = None, level: float = 0.95
-) -> dict[str, Interval]:
+def over_pairs(rows: pd.DataFrame, value: str, *, by: str, against: str | None = None, level: float = LEVEL) -> Means:
     """Mean of a column for each value of another, with its interval over pairs; or its difference from that of
-    `against`, paired."""
+    `against`, paired. Values of fewer than two pairs are left out.
+
+    Args:
+        rows: one row a picture, with `pair`.
+        value: the column.
+        by: the other column.
+        against: one of its values.
+        level: of the intervals.
+    """
     means = rows.assign(**{value: rows[value].astype(float)}).pivot_table(index="pair", columns=by, values=value)
     found = {}
     for name in rows[by].unique():
-        if name != against:
+        if name != against and name in means:
             wanted = (means[name] - means[against] if against else means[name]).dropna().to_numpy()
             if len(wanted) > 1:
-                found[name] = jackknife(_mean_of(wanted), n=len(wanted), unit="pairs", level=level)
+                found[name] = mean_of_units(wanted, "pairs", level=level)
     return found
 
 
-def shares_over_pairs(rows: pd.DataFrame, value: str, *, by: str) -> dict[str, Interval]:
+def shares_over_pairs(rows: pd.DataFrame, value: str, *, by: str) -> Means:
     """Share of true values for each value of another column, with Wilson's interval over pairs."""
     return {
         name: share_of_units(mine.pivot(index="pair", columns="index", values=value).to_numpy(float), "pairs")
@@ -116,52 +139,47 @@ def shares_over_pairs(rows: pd.DataFrame, value: str, *, by: str) -> dict[str, I
     }
 
 
-def _mean_of(values: np.ndarray) -> Callable[[np.ndarray], float]:
-    return lambda chosen: float(values[chosen].mean())
+def evenness(rows: pd.DataFrame, vectors: Tensor) -> pd.DataFrame:
+    """How evenly vectors change along each path: one row a pair, path and index.
 
+    unevenness: the largest step between neighbours over the mean step; 1 is even, T - 1 is all at once. detour: the
+    sum of the steps over the distance of the ends; 1 is straight.
 
-def evenness(sights: Sights) -> pd.DataFrame:
-    """How evenly the pictures of one noise change along each path: one row a pair, path and picture.
-
-    unevenness: the largest step between neighbours over the mean step, by distances of the scorer's unit vectors; 1 is
-    even, T - 1 is all at once. detour: the sum of the steps over the distance of the ends; 1 is straight.
+    Args:
+        rows: pair, path, t and index of each of N points; the ends of a pair have the path ENDS.
+        vectors: [N, D], what a scorer sees of them or what the UNet predicts.
     """
-    rows, found = sights.rows, []
-    ends = rows[rows["path"] == ENDS]
+    found, ends = [], rows[rows["path"] == ENDS]
     for (pair, path, index), inner in rows[rows["path"] != ENDS].groupby(["pair", "path", "index"], sort=False):
         both = ends[(ends["pair"] == pair) & (ends["index"] == index)]
         order = pd.concat([both, inner]).sort_values("t").index.to_numpy()
-        points = sights.vectors[torch.tensor(order)]
+        points = vectors[torch.tensor(order)]
         steps, whole = points.diff(dim=0).norm(dim=1), (points[-1] - points[0]).norm()
-        found.append(
-            {
-                "pair": pair,
-                "path": path,
-                "index": index,
-                "unevenness": (steps.max() / steps.mean()).item(),
-                "detour": (steps.sum() / whole).item(),
-            }
-        )
+        row = {"unevenness": (steps.max() / steps.mean()).item(), "detour": (steps.sum() / whole).item()}
+        found.append({"pair": pair, "path": path, "index": index, **row})
     return pd.DataFrame(found)
 
 
 def half_way(rows: pd.DataFrame) -> pd.DataFrame:
     """Of the pictures nearest to the middle of each path, whether they show one character, and neither's identity."""
     inner = rows[rows["path"] != ENDS]
-    nearest = (inner["t"] - 0.5).abs() == (inner["t"] - 0.5).abs().min()
-    middle = inner[nearest]
+    away = (inner["t"] - 0.5).abs()
+    middle = inner[away == away.min()]
     neither = ~(middle["first"].astype(bool) | middle["second"].astype(bool))
     return middle.assign(neither=neither, whole=(middle["count"] == 1).fillna(False).astype(bool))
 
 
-def recommended(smooth: pd.DataFrame, candidates: Sequence[str]) -> tuple[str, dict[str, Interval]]:
-    """The path to take, and what the others' unevenness is above that of `exact_path`.
+def recommended(smooth: pd.DataFrame, candidates: Sequence[str]) -> str:
+    """The path to take, by a rule written down before: `exact_path`, which stays on the shell at no cost, unless
+    another of the candidates is more even in an interval over pairs widened for as many comparisons (Bonferroni); then
+    the most even one.
 
-    By the rule that was written down before: `exact_path`, which stays on the shell at no cost, unless another of the
-    candidates draws more evenly, in an interval widened for as many comparisons (Bonferroni); then the most even one.
+    Args:
+        smooth: see `evenness`.
+        candidates: paths, `exact_path` among them.
     """
-    level = 1 - 0.05 / max(1, len(candidates) - 1)
+    level = 1 - (1 - LEVEL) / max(1, len(candidates) - 1)
     rows = smooth[smooth["path"].isin(candidates)]
     above = over_pairs(rows, "unevenness", by="path", against=EXACT, level=level)
     better = {name: found.value for name, found in above.items() if found.high < 0}
-    return (min(better, key=better.__getitem__) if better else EXACT), above
+    return min(better, key=better.__getitem__) if better else EXACT

@@ -6,6 +6,7 @@ nothing about other concepts.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -87,9 +88,26 @@ def jackknife_each(
     return found
 
 
-def mean_of_units(values: np.ndarray, unit: str) -> Interval:
+def mean_of_units(values: np.ndarray, unit: str, *, level: float = LEVEL) -> Interval:
     """Mean of values [n], one a unit, with its t interval."""
-    return jackknife(lambda chosen: float(values[chosen].mean()), n=len(values), unit=unit)
+    return jackknife(lambda chosen: float(values[chosen].mean()), n=len(values), unit=unit, level=level)
+
+
+def widened(found: Interval, draws: np.ndarray) -> Interval:
+    """The interval with the standard error of a mean over further random draws [K] added in quadrature.
+
+    Where a number is a mean over both units and draws that every unit shares, such as weights.
+    """
+    more = mean_of_units(draws, "draws")
+    half_width = float(np.hypot((found.high - found.low) / 2, (more.high - more.low) / 2))
+    return dataclasses.replace(found, low=found.value - half_width, high=found.value + half_width)
+
+
+def difference(one: Interval, other: Interval) -> Interval:
+    """One number less another, as if they were independent: too wide an interval where the same units gave both."""
+    half_width = float(np.hypot((one.high - one.low) / 2, (other.high - other.low) / 2))
+    value = one.value - other.value
+    return Interval(value=value, low=value - half_width, high=value + half_width, n=one.n, unit=one.unit)
 
 
 def share_of_units(values: np.ndarray, unit: str) -> Interval:

@@ -5,10 +5,12 @@ import json
 import numpy as np
 import pytest
 
-from helpers import clip_paths, publish
+from helpers import clip_paths, clip_states, publish
+from helpers.files import ROOT
 from helpers.results import missing
 from helpers.stats import Interval
 
+REAL = ROOT.parent / "shared" / "data" / "real"
 OF_CLOUDS = """modality_gap mean_cosine_image mean_cosine_text paired_cosine separating_features gap_share_top9
 separable_with shell_cv_image shell_cv_text gaussian_cv_image gaussian_cv_text participation_ratio_image
 participation_ratio_text"""
@@ -72,6 +74,7 @@ def test_a_file_that_is_not_there_is_refused_before_anything_runs(name, caplog):
 
 
 def found_by(flow):
+    shape = {"linear": {"off_shell": of(0.149)}}
     return {
         "modality_gap": of(0.85),
         "gap_share_top9": of(0.8),
@@ -79,8 +82,13 @@ def found_by(flow):
         "shell_over_gaussian_image": of(1.0, 0.9, 1.1),
         "shell_over_gaussian_text": of(1.2, 1.1, 1.3),
         "index5_shell_cv": of(0.13),
-        "index5_shell_cv_random_init": of(0.14),
+        "index5_shell_ratio": of(1.05, 0.9, 1.2),
+        "shell_at_index_is_architecture": "yes",
         "identity_flow": flow,
+        "identity_positions": "index 5 and padding",
+        "paths": shape,
+        "unevenness_above_exact_path_noise": {"linear": of(0.04, 0.01, 0.07)},
+        "unevenness_above_exact_path_pictures": {"linear": of(0.1, -0.2, 0.4)},
         "recommended_interpolation": "exact path",
     }
 
@@ -88,22 +96,45 @@ def found_by(flow):
 def test_the_answer_has_three_lines_with_numbers():
     flow = {"index 5": of(0.06), "all after the name": of(0.03), "all": of(0.78)}
     lines = clip_paths.answer(found_by(flow), 5)
-    assert len(lines) == 3 and "no thinner than their covariance explains (1.00 [0.90, 1.10] times)" in lines[0]
-    assert "thicker than" in lines[0] and "untrained 0.14" in lines[1]
-    assert "in 0.06 of pictures" in lines[2] and lines[2].endswith("Recommended path: exact path.")
-    assert clip_paths.answer(found_by(missing("no reader")), 5)[2] == "Recommended path: exact path."
+    assert len(lines) == 3
+    assert "not shown to be thinner or thicker than their covariance explains (1.00 [0.90, 1.10] times)" in lines[0]
+    assert "thicker than" in lines[0] and "1.05 [0.90, 1.20] times that (the shell is architecture)" in lines[1]
+    assert "in 0.06 [0.06, 0.06] of pictures" in lines[1] and "it takes index 5 and padding" in lines[1]
+    assert "by the exact path" in lines[2] and "it is less even (+0.040 [+0.010, +0.070])" in lines[2]
+    assert "not shown to be more or less even (+0.100" in lines[2]
+    assert "draws its character" not in clip_paths.answer(found_by(missing("no reader")), 5)[1]
     assert "Features alone" in clip_paths.answer(found_by(missing("no model")), None)[2]
 
 
 def test_what_was_read_and_what_the_noise_says_stand_together():
+    names = ["index 5", "all after the name", "end of text", "all"]
     read = {
-        "first": {name: of(n / 10) for n, name in enumerate(["index 5", "all after the name", "end of text", "all"])},
-        "second": {
-            name: of(1 - n / 10) for n, name in enumerate(["index 5", "all after the name", "end of text", "all"])
-        },
+        "first": {name: of(n / 10) for n, name in enumerate(names)},
+        "second": {name: of(1 - n / 10) for n, name in enumerate(names)},
     }
     through = {"index 5": of(0.66), "all after the name": of(0.36)}
-    said = clip_paths.verdict_on_flow(read, through, 5)
-    assert "at index 5 alone 0.00 and 1.00" in said and "0.66 goes through index 5 alone" in said
-    assert clip_paths.verdict_on_flow(None, through, 5).startswith("Of the change")
-    assert clip_paths.flow_result(None)["value"] is None
+    said = clip_states.verdict_on_flow(read, through, 5)
+    assert "at index 5 alone 0.00 and 1.00" in said and "0.66 [0.66, 0.66] goes through index 5 alone" in said
+    assert clip_states.verdict_on_flow(None, through, 5).startswith("Of the change")
+    assert clip_states.flow_result(None)["value"] is None
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "verdict"), [(0.9, 1.2, "yes"), (0.5, 0.7, "no"), (1.3, 1.5, "no"), (0.7, 1.0, "undecided")]
+)
+def test_shells_are_the_same_within_both_bounds(low, high, verdict):
+    assert clip_states.same(of(1, low, high)) == verdict
+
+
+@pytest.mark.skipif(not REAL.is_dir(), reason="the real features are not beside this checkout")
+def test_real_features_of_a_trained_and_an_untrained_clip_make_a_report(tmp_path):
+    given = {
+        "features": REAL / "coco500_clip_features.npy",
+        "untrained": REAL / "coco500_clip_random_init_features.npy",
+    }
+    words = [word for name, path in given.items() for word in ("-p", name, str(path))]
+    assert publish.main(["01_clip_geometry", *words, "-p", "out", str(tmp_path)]) == 0
+    results = json.loads((tmp_path / "01_clip_geometry.json").read_text(encoding="utf-8"))["results"]
+    assert results["gap_share_top9"]["low"] > 0.75 > results["untrained"]["gap_share_top9"]["high"]
+    assert results["untrained"]["best_alpha"]["value"] is None
+    assert results["thinner_than_gaussian"] == {"image": "undecided", "text": "no"}

@@ -59,10 +59,10 @@ def test_what_needs_pairs_or_rows_is_left_out():
 def test_separating_features_and_how_many_are_needed():
     both = two_clouds()
     assert list(clouds.separating(both)["feature"][:2]) == [4, 9]
-    needs = clouds.separable_with(clouds.separability(both))
+    needs = clouds.separable_with(clouds.separability(both), features=20)
     assert (needs.value, needs.unit) == (1, "images")
     apart = clouds.separability(two_clouds(shift=0.0))
-    assert clouds.separable_with(apart) is None
+    assert clouds.separable_with(apart, features=20) is None
 
 
 def test_ends_of_how_many_are_needed_come_from_the_accuracys():
@@ -70,8 +70,11 @@ def test_ends_of_how_many_are_needed_come_from_the_accuracys():
         return Interval(value=value, low=low, high=high, n=50, unit="images")
 
     accuracy = [row(0.9, 0.85, 0.95), row(0.98, 0.95, 0.99), row(0.99, 0.97, 1.0), row(1.0, 0.99, 1.0)]
-    found = clouds.separable_with(pd.DataFrame({"features": [1, 2, 4, 8], "accuracy": accuracy}))
+    table = pd.DataFrame({"features": [1, 2, 4, 8], "accuracy": accuracy})
+    found = clouds.separable_with(table, features=64)
     assert (found.value, found.low, found.high) == (4, 2, 8)
+    found = clouds.separable_with(table[:3], features=64)
+    assert (found.value, found.low, found.high) == (4, 2, 64)  # the lower end of the accuracy is not reached
 
 
 def test_nulls_say_what_draws_alone_would_give():
@@ -140,11 +143,41 @@ def test_bad_features_are_refused_with_the_files_name(tmp_path, spoil, words):
 
 
 def test_verdicts_follow_their_intervals():
-    measured = clouds.measured(two_clouds(400))
-    found = clip_report.cloud_verdicts(measured, clouds.separable_with(clouds.separability(two_clouds(400))))
+    both = two_clouds(400)
+    numbers, accuracy = {"trained": clouds.measured(both)}, clouds.separability(both)
+    found = clip_report.cloud_verdicts(numbers, accuracy)
     assert found["few_features_separate"] == "yes" and found["few_features_hold_the_gap"] == "yes"
     assert found["thinner_than_gaussian"]["image"] == "undecided"
-    assert clip_report.cloud_verdicts(measured, None)["few_features_separate"] == "no"
+    assert "no untrained model" in found["thinner_than_untrained"]["image"]["reason"]
+    twice = {"trained": numbers["trained"], "untrained": numbers["trained"]}
+    assert clip_report.cloud_verdicts(twice, accuracy)["thinner_than_untrained"]["text"] == "undecided"
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "verdict"),
+    [(-0.1, 0.2, "yes"), (-0.9, 0.5, "undecided"), (0.3, 0.6, "no"), (0.1, 0.4, "undecided")],
+)
+def test_the_least_loss_is_near_zero_only_within_its_bounds(low, high, verdict):
+    measured = clouds.measured(two_clouds(60))
+    measured["best_alpha"] = Interval(value=(low + high) / 2, low=low, high=high, n=60, unit="images")
+    found = clip_report.cloud_verdicts({"trained": measured}, clouds.separability(two_clouds(60)))
+    assert found["means_are_where_loss_is_least"] == verdict
+
+
+def test_few_features_do_not_separate_where_the_accuracy_is_not_reached():
+    rows = [
+        Interval(value=0.98, low=low, high=high, n=50, unit="images") for low, high in ((0.9, 0.985), (0.95, 0.995))
+    ]
+    measured = {"trained": clouds.measured(two_clouds(60))}
+    for accuracy, verdict in ((rows[:1], "no"), (rows, "undecided")):
+        table = pd.DataFrame({"features": [9, 9][: len(accuracy)], "accuracy": accuracy})
+        assert clip_report.cloud_verdicts(measured, table)["few_features_separate"] == verdict
+
+
+def test_a_loss_that_still_falls_has_no_least():
+    end = Interval(value=0.997, low=0.99, high=1.0, n=9, unit="images")
+    assert clip_report.alpha_of({"best_alpha": end})["value"] is None
+    assert clip_report.least_loss({"untrained": {"best_alpha": end}}) == "untrained: least at alpha beyond 1"
 
 
 @needs_real

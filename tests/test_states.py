@@ -5,7 +5,7 @@ import tiny
 import torch
 from torch import nn
 
-from helpers import states, textspace, tokens
+from helpers import clip_states, geometry, states, textspace, tokens
 from helpers.config import InputError
 
 
@@ -92,32 +92,84 @@ def test_a_model_without_a_final_norm_is_refused():
 
 def test_populations(pipeline):
     captions = textspace.of_captions(pipeline.tokenizer, TEXTS, index=5)
-    assert captions.texts == tuple(TEXTS[:3]) and captions.kept.sum(1).tolist() == [7, 7, 9]
-    words = textspace.nouns(["a dog on the moon", "the dog", "an xylophone"], pipeline.tokenizer, names=["snow"])
-    assert words[:3] == ["snow", "dog", "moon"] and "xylophone" not in words and "character" in words
+    assert captions.kept.sum(1).tolist() == [7, 7, 9] and len(captions.ids) == 3
+    words = textspace.nouns(["a dog on the moon", "the dog", "an xylophone"], pipeline.tokenizer, names=WORDS)
+    assert words[:2] == ["dog", "moon"] and "xylophone" not in words and "character" in words
     placed = textspace.of_words(pipeline.tokenizer, words)
     assert placed.kept.all() and (placed.ids[:, 6] == pipeline.tokenizer.eos_token_id).all()
 
 
+def test_placeholders_in_captions_are_text(pipeline):
+    texts = [f"a photo of a {word} on the S* and S_i" for word in ("dog", "toy", "girl")]
+    assert (textspace.of_captions(pipeline.tokenizer, texts, index=5).ids >= 0).all()
+
+
+def test_too_few_words_are_refused(pipeline, monkeypatch):
+    monkeypatch.setattr(tokens, "GENERAL_WORDS", ())
+    with pytest.raises(InputError, match="2 words after an article"):
+        textspace.nouns(["a dog on the moon"], pipeline.tokenizer)
+
+
+WORDS = ["dog", "moon", "snow", "toy", "girl", "ball", "beach", "forest"]
+
+
 def test_maps_leave_out_what_is_constant_or_rare(pipeline, monkeypatch):
     monkeypatch.setattr(textspace, "FEWEST", 5)
-    words = ["dog", "moon", "snow", "toy", "girl", "ball", "beach", "forest"]
-    placed = textspace.of_words(pipeline.tokenizer, words)
-    both = textspace.twins(pipeline.text_encoder, placed, placed, seed=0)
-    found = textspace.shell_map(both["trained"].words, placed.kept)
+    placed = textspace.of_words(pipeline.tokenizer, WORDS)
+    states_of = states.layer_states(pipeline.text_encoder, placed.ids)
+    found = textspace.shell_map(states_of, placed.kept)
     assert set(found["position"]) == set(range(5, tiny.TEXT_LENGTH))  # before the word all texts are the same
     assert set(found[found["position"] == 6]["layer"]) == {1, 2, 3}  # embeddings of end-of-text are the same
     assert (found["n"] == 8).all() and found.notna().all().all()
     few = placed.kept.clone()
     few[:4, 8] = False
-    assert 8 not in set(textspace.shell_map(both["trained"].words, few)["position"])
+    assert 8 not in set(textspace.shell_map(states_of, few)["position"])
+    assert list(textspace.shell_map(states_of[:, :3], few[:3]).columns) == list(found.columns)
 
 
-def test_both_encoders_are_on_their_ellipsoid_and_have_a_shell(pipeline):
-    words = textspace.nouns(["a dog"], pipeline.tokenizer)
-    placed = textspace.of_words(pipeline.tokenizer, words)
-    for one in textspace.twins(pipeline.text_encoder, placed, placed, seed=0).values():
-        exact = one.ellipsoid(5)
-        assert exact["length"] < 0.05 and exact["sum"] < 1e-5
-    found = textspace.shells_at(torch.randn(60, 6, generator=torch.Generator().manual_seed(0)), unit="words")
+@pytest.fixture(scope="module")
+def encoders(pipeline):
+    placed = textspace.of_words(pipeline.tokenizer, WORDS * 4)
+    models = {"trained": pipeline.text_encoder, "untrained": states.untrained_like(pipeline.text_encoder, seed=3)}
+    return placed, {name: textspace.encoded(model, placed, placed) for name, model in models.items()}
+
+
+def test_both_encoders_are_on_their_ellipsoid(encoders):
+    _, both = encoders
+    for one in both.values():
+        assert one.off_ellipsoid(5) < 0.05
+        assert 0 <= one.off_centre(one.words.after[:, 5]) <= 1
+
+
+def test_a_mean_near_the_centre_makes_a_thin_shell(encoders):
+    _, both = encoders
+    points = states.normed(both["trained"].words.after[:, 5], both["trained"].norm)
+    opposite = torch.cat([points, -points]) * both["trained"].norm.weight + both["trained"].norm.bias
+    assert both["trained"].off_centre(opposite) < 1e-5
+    assert textspace.shells_at(opposite, unit="words")["cv"].value < 0.01
+
+
+def test_shells_have_intervals_and_untrained_ones_the_spread_of_their_weights(pipeline):
+    points = [torch.randn(60, 6, generator=torch.Generator().manual_seed(seed)).double() for seed in range(4)]
+    found = textspace.shells_at(points[0], unit="words")
     assert found["over_gaussian"].low < 1 < found["over_gaussian"].high and found["cv"].unit == "words"
+    alone = textspace.untrained_cv(points[:1] * 2)
+    several = textspace.untrained_cv(points)
+    assert several.value == pytest.approx(sum(geometry.shell_cv(one) for one in points) / 4)
+    assert several.high - several.low > 0 and alone.value == pytest.approx(geometry.shell_cv(points[0]))
+    assert textspace.untrained_cv([points[0]] * 3, points[0]).value == pytest.approx(1)
+    placed = textspace.of_words(pipeline.tokenizer, WORDS)
+    drawn = textspace.untrained_shells(pipeline.text_encoder, placed, index=5, seed=0)
+    assert len(drawn) == textspace.INITS and not torch.equal(drawn[0], drawn[1])
+
+
+def test_report_tables_of_shells(encoders, monkeypatch):
+    placed, both = encoders
+    found = clip_states.shells_of(both, placed, placed, 5)
+    assert len(found) == 12 and len(clip_states.about_shells(found)) == 12
+    ratio = textspace.untrained_cv(
+        [both["untrained"].words.after[:, 5].double()] * 2, both["trained"].words.after[:, 5].double()
+    )
+    assert "Around beta the shell is exact" in clip_states.verdict_on_index(both, found, ratio, 5)
+    assert clip_states.verdict_on_places(found).count("radii off beta") == 2
+    assert set(clip_states.maps(both)) == {f"{a}, {b}" for a in ("captions", "template") for b in both}

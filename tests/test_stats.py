@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from helpers.stats import jackknife, jackknife_each, of_units, paired, share_of_units
+from helpers.stats import Interval, difference, jackknife, jackknife_each, of_units, paired, share_of_units, widened
 
 
 @pytest.mark.parametrize("n", [3, 30])
@@ -149,3 +149,16 @@ def test_several_statistics_at_once_are_those_alone():
     found = jackknife_each(lambda c: {"mean": values[c].mean(), "most": values[c].max()}, n=30, unit="images")
     assert found["mean"] == jackknife(lambda chosen: float(values[chosen].mean()), n=30, unit="images")
     assert set(found) == {"mean", "most"}
+
+
+def test_spread_over_shared_draws_is_added_to_an_interval():
+    found = jackknife(lambda chosen: float(np.arange(20.0)[chosen].mean()), n=20, unit="words")
+    same, apart = widened(found, np.ones(5)), widened(found, np.array([0.0, 30.0, 60.0]))
+    assert (same.low, same.high) == (found.low, found.high)
+    assert apart.low < found.low < found.high < apart.high and apart.value == found.value
+
+
+def test_a_difference_of_independent_numbers_has_both_errors():
+    one, other = (Interval(value=v, low=v - 3, high=v + 3, n=9, unit="images") for v in (5.0, 1.0))
+    found = difference(one, other)
+    assert found.value == 4 and found.high - 4 == pytest.approx(18**0.5)
