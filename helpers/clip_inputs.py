@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from helpers import clouds, scorers
 from helpers.clouds import Clouds, Pairs
@@ -136,9 +137,14 @@ def load_clouds(
     return {name: clouds.clouds_of(model, pairs, scale=scale) for name, model in models.items()}, pairs
 
 
-def fingerprint(both: Mapping[str, Clouds]) -> dict[str, str]:
-    """Hash of every vector that was measured, by model."""
-    return {name: tensor_hash([("images", one.images), ("texts", one.texts)]) for name, one in both.items()}
+def facts_of(bench: Workbench | None, both: Mapping[str, Clouds], given: Mapping[str, str]) -> dict[str, Any]:
+    """What a report was made from, for its provenance: sources by name, and hashes of all that was measured."""
+    vectors = {name: tensor_hash([("images", one.images), ("texts", one.texts)]) for name, one in both.items()}
+    if bench is None:
+        models = dict.fromkeys(("model", "scorer", "concept", "captions", "images"), "none")
+        return {**given, **models, "vectors": vectors}
+    names = {"concept": bench.concept.name, "device": str(bench.pipeline.device)}
+    return {**given, **names, "vectors": vectors, "hashes": bench.fingerprints}
 
 
 def names_of(model: str) -> list[str]:
