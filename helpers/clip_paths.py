@@ -16,7 +16,7 @@ from helpers.sights import Sights
 from helpers.stats import Interval
 
 Shells = Mapping[str, Interval]
-MEASURES = {"noise": "predicted noise", "smooth": "pictures"}
+MEASURES = {"noise": "noise", "smooth": "pictures"}
 """What is measured along a path: fields of a Journey, and what they are called."""
 
 
@@ -38,10 +38,18 @@ def about_journeys(journey: Journey) -> pd.DataFrame:
     return pd.DataFrame(table)
 
 
-def above_exact(journeys: Sequence[Journey], field: str, candidates: Sequence[str]) -> dict[str, Interval]:
-    """Unevenness above that of the exact path, by path, 95% over the pairs of all journeys."""
-    rows = pooled([getattr(journey, field) for journey in journeys])
-    return sights.over_pairs(rows[rows["path"].isin(candidates)], "unevenness", by="path", against=EXACT)
+def above_exact(journeys: Mapping[str, Journey], candidates: Sequence[str]) -> dict[str, dict[str, Shells]]:
+    """Unevenness above that of the exact path, by path, 95% over pairs: of each kind of journey and of all together
+    ("all"), of the predicted noise and of the pictures. One pair has none."""
+    kinds = {kind: [one] for kind, one in journeys.items()} | {"all": list(journeys.values())}
+    found: dict[str, dict[str, Shells]] = {}
+    for kind, chosen in kinds.items():
+        found[kind] = {}
+        for field, title in MEASURES.items():
+            rows = pooled([getattr(one, field) for one in chosen])
+            mine = rows[rows["path"].isin(candidates)]
+            found[kind][title] = sights.over_pairs(mine, "unevenness", by="path", against=EXACT)
+    return found
 
 
 def pooled(tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
@@ -53,9 +61,9 @@ def pooled(tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
     return pd.concat(found, ignore_index=True)
 
 
-def about_choice(noise: Shells, pictures: Shells) -> pd.DataFrame:
-    """Unevenness above the exact path's, a row a path."""
-    columns = {"predicted noise": noise, "pictures": pictures}
+def about_choice(above: Mapping[str, Mapping[str, Shells]]) -> pd.DataFrame:
+    """Unevenness above the exact path's, a row a path, a column a kind of journey and a measure."""
+    columns = {f"{title}, {kind}": found for kind, both in above.items() for title, found in both.items() if found}
     return pd.DataFrame({title: {path: f"{x:+.3f}" for path, x in one.items()} for title, one in columns.items()})
 
 
@@ -73,15 +81,24 @@ def written(path: Path, **seen: Sights) -> None:
         table.to_parquet(aside)
 
 
-def verdict_on_paths(chosen: str, noise: Shells, pictures: Shells, shape: Mapping[str, Shells]) -> str:
+def verdict_on_paths(chosen: str, above: Mapping[str, Mapping[str, Shells]], shape: Mapping[str, Shells]) -> str:
     """Which path to take and why."""
     exact, line = shape[EXACT]["off_shell"].value, shape["linear"]["off_shell"].value
     why = "no other path was shown to be more even" if chosen == EXACT else "it was shown to be more even"
     return (
-        f"Recommended: {chosen}; {why} in the predicted noise, of {len(noise)} compared. The straight line leaves the "
-        f"shell by {line:.3f} of its radius, the exact path by {exact:.0e}; against the exact path, the line is "
-        f"{how_even(noise['linear'])} in the predicted noise and {how_even(pictures['linear'])} in pictures."
+        f"Recommended: {chosen}; {why} in the predicted noise. The straight line leaves the shell by {line:.3f} of its "
+        f"radius, the exact path by {exact:.0e}. {line_against_exact(above)}"
     )
+
+
+def line_against_exact(above: Mapping[str, Mapping[str, Shells]]) -> str:
+    """How even the straight line is against the exact path, by kind of journey."""
+    words = {"names": "between names", "tokens": "from class word to token"}
+    said = []
+    for kind, where in words.items():
+        both = [f"{how_even(one['linear'])} in {title}" for title, one in above[kind].items() if "linear" in one]
+        said += [f"{where} it is {' and '.join(both)}"] if both else []
+    return f"Against the exact path, {'; '.join(said)}."
 
 
 def how_even(above: Interval) -> str:
@@ -129,10 +146,8 @@ def _flows(found: Mapping[str, Any], index: int) -> str:
 
 def _paths(found: Mapping[str, Any]) -> str:
     """Whether one may interpolate, and how."""
-    line = found["paths"]["linear"]["off_shell"].value
-    noise, pictures = (found[f"unevenness_above_exact_path_{of}"]["linear"] for of in ("noise", "pictures"))
+    line, above = found["paths"]["linear"]["off_shell"].value, found["unevenness_above_exact_path"]
     return (
         f"One may interpolate, by the {found['recommended_interpolation']}. The straight line leaves the shell by "
-        f"{line:.2f} of its radius; against the exact path it is {how_even(noise)} in the predicted noise and "
-        f"{how_even(pictures)} in pictures."
+        f"{line:.2f} of its radius. {line_against_exact(above)}"
     )

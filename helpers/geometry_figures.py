@@ -43,11 +43,13 @@ def clouds_figure(clouds: Mapping[str, Clouds], features: Mapping[str, tuple[int
         x, y = features[name]
         for condition, points in zip(BOTH, (both.images, both.texts), strict=True):
             colour, marker = CONDITIONS[condition]
-            axis.scatter(points[:, x], points[:, y], s=9, alpha=0.6, linewidths=0, marker=marker, c=colour)
-            axis.scatter(*points.mean(0)[[x, y]], s=90, marker="X", c=colour, edgecolors="white", label=condition)
+            axis.scatter(
+                points[:, x], points[:, y], s=9, alpha=0.6, linewidths=0, marker=marker, c=colour, label=condition
+            )
+            axis.scatter(*points.mean(0)[[x, y]], s=90, marker="X", c=colour, edgecolors="white")
         axis.plot(0, 0, "+", color="#101828", markersize=11, label="origin")
         axis.set(title=name, xlabel=f"feature {x}", ylabel=f"feature {y}")
-    axes[0, -1].legend(loc="center left", bbox_to_anchor=(1, 0.5))
+    axes[0, -1].legend(loc="center left", bbox_to_anchor=(1, 0.5), markerscale=2)
     return figure
 
 

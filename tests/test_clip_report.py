@@ -87,8 +87,10 @@ def found_by(flow):
         "identity_flow": flow,
         "identity_positions": "index 5 and padding",
         "paths": shape,
-        "unevenness_above_exact_path_noise": {"linear": of(0.04, 0.01, 0.07)},
-        "unevenness_above_exact_path_pictures": {"linear": of(0.1, -0.2, 0.4)},
+        "unevenness_above_exact_path": {
+            "names": {"noise": {"linear": of(0.04, 0.01, 0.07)}, "pictures": {"linear": of(0.1, -0.2, 0.4)}},
+            "tokens": {"noise": {}, "pictures": {}},
+        },
         "recommended_interpolation": "exact path",
     }
 
@@ -100,8 +102,11 @@ def test_the_answer_has_three_lines_with_numbers():
     assert "not shown to be thinner or thicker than their covariance explains (1.00 [0.90, 1.10] times)" in lines[0]
     assert "thicker than" in lines[0] and "1.05 [0.90, 1.20] times that (the shell is architecture)" in lines[1]
     assert "in 0.06 [0.06, 0.06] of pictures" in lines[1] and "it takes index 5 and padding" in lines[1]
-    assert "by the exact path" in lines[2] and "it is less even (+0.040 [+0.010, +0.070])" in lines[2]
-    assert "not shown to be more or less even (+0.100" in lines[2]
+    assert (
+        "by the exact path" in lines[2]
+        and "between names it is less even (+0.040 [+0.010, +0.070]) in noise" in lines[2]
+    )
+    assert "not shown to be more or less even (+0.100" in lines[2] and "class word" not in lines[2]
     assert "draws its character" not in clip_paths.answer(found_by(missing("no reader")), 5)[1]
     assert "Features alone" in clip_paths.answer(found_by(missing("no model")), None)[2]
 

@@ -130,8 +130,16 @@ def test_a_journey_is_measured_path_by_path(pipeline, scorer, cast, frame, photo
     assert len(clip_paths.about_journeys(found)) == 9 and len(clip_paths.about_paths(shape)) == 7
     one = journeys.travel(bench, cast.first(1), frame, **options)
     assert "[" not in clip_paths.about_journeys(one).loc["linear"].iloc[0]
-    above = clip_paths.above_exact([found, one], "noise", list(shape))
-    assert above["linear"].n == 3 and interpolation.EXACT not in above
+    above = clip_paths.above_exact({"names": found, "tokens": one}, list(shape))
+    assert above["all"]["noise"]["linear"].n == 3 and above["names"]["pictures"]["linear"].n == 2
+    assert interpolation.EXACT not in above["all"]["noise"] and not above["tokens"]["noise"]
+    assert list(clip_paths.about_choice(above).columns) == [
+        "noise, names",
+        "pictures, names",
+        "noise, all",
+        "pictures, all",
+    ]
+    assert "class word" not in clip_paths.verdict_on_paths(interpolation.EXACT, above, shape)
 
 
 def test_tokens_are_paired_with_their_class_word(pipeline, scorer, photos):
