@@ -40,23 +40,29 @@ def shuffled_tilt(trained: Clouds, *, seed: int) -> dict[str, Interval]:
 
 
 def about_clouds(
-    numbers: Mapping[str, Mapping[str, Interval]], needs: Mapping[str, Interval | None], tilt: Mapping[str, Interval]
+    numbers: Mapping[str, Mapping[str, Interval]],
+    needs: Mapping[str, Interval | None],
+    tilt: Mapping[str, Interval],
+    trained: Clouds,
 ) -> pd.DataFrame:
     """The table of the first section, a column a model; the tilt of shuffled features is the trained model's."""
-    names = ["modality_gap", "raw_gap", "paired_cosine", "gap_share_top9"]
-    names += [f"{one}_{side}" for one in ("mean_cosine", "offset", "participation_ratio", "tilt") for side in SIDES]
+    names = {"modality_gap": "gap of the unit vectors' means"}
+    names |= {"raw_gap": "gap of the raw means"} if trained.lengths_known else {}
+    names |= {"paired_cosine": "cosine of a picture and its text", "gap_share_top9": "share of the gap, nine largest"}
+    of_one = {"mean_cosine": "mean cosine of pairs", "offset": "offset", "participation_ratio": "PR", "tilt": "tilt"}
+    names |= {f"{key}_{side}": f"{name}, {side}s" for key, name in of_one.items() for side in SIDES}
     table = pd.DataFrame({model: _written(found, names) for model, found in numbers.items()})
     for side, shuffled in tilt.items():
-        table.loc[f"tilt {side}, permuted", "trained"] = f"{shuffled:.3f}"
-    table.loc["features to separate"] = {
+        table.loc[f"tilt, {side}s permuted", "trained"] = f"{shuffled:.3f}"
+    table.loc["features needed"] = {
         model: "more than tried" if one is None else f"{one.value:.0f} [{one.low:.0f}, {one.high:.0f}]"
         for model, one in needs.items()
     }
     return table.fillna("")
 
 
-def _written(found: Mapping[str, Interval], names: list[str]) -> dict[str, str]:
-    return {name.replace("_", " "): f"{found[name]:.3f}" if name in found else "–" for name in names}
+def _written(found: Mapping[str, Interval], names: Mapping[str, str]) -> dict[str, str]:
+    return {name: f"{found[key]:.3f}" if key in found else "–" for key, name in names.items()}
 
 
 def shells(trained: Clouds, *, seed: int) -> dict[str, dict[str, Any]]:
@@ -99,10 +105,14 @@ def verdict_on_shells(numbers: Mapping[str, Mapping[str, Interval]], trained: Cl
         if ratio is None:
             return f"Not asked: {FEW}."
         more = against_untrained(numbers, side)
-        beside = "" if more is None else f", {more:+.2f} against the untrained model's"
-        said.append(f"{side}s {ratio:.2f} times{beside}, {how_thin(ratio)} their covariance explains")
-    lengths = "" if trained.lengths_known else " All lengths being 1, this restates how the cosines to the mean spread."
-    return f"The shells against those of normal distributions: {'; '.join(said)}.{lengths}"
+        beside = "" if more is None else f" (the ratio less the untrained model's: {more:+.2f})"
+        said.append(f"{side.capitalize()}s: {ratio:.2f} times a normal distribution's CV, {how_thin(ratio)} it{beside}")
+    lengths = ""
+    if not trained.lengths_known:
+        lengths = (
+            " All lengths are 1, so the distance to the mean is a function of the cosine to it, no fact of its own."
+        )
+    return f"{'; '.join(said)}.{lengths}"
 
 
 def against_untrained(numbers: Mapping[str, Mapping[str, Interval]], side: str) -> Interval | None:
@@ -119,9 +129,7 @@ def thinner(ratio: Interval) -> str:
 
 def how_thin(ratio: Interval) -> str:
     """The same in words."""
-    return {"yes": "thinner than", "no": "thicker than", "undecided": "not shown to be thinner or thicker than"}[
-        thinner(ratio)
-    ]
+    return {"yes": "thinner than", "no": "thicker than", "undecided": "not shown to differ from"}[thinner(ratio)]
 
 
 def about_conformity(numbers: Mapping[str, Mapping[str, Interval]], trained: Clouds) -> pd.DataFrame:
@@ -133,11 +141,11 @@ def about_conformity(numbers: Mapping[str, Mapping[str, Interval]], trained: Clo
         "conformity_unit_text": "with cosine to unit mean, texts (an identity)",
         "best_alpha": "alpha of least contrastive loss",
     }
+    if not trained.lengths_known:  # then raw and unit means are one, and nothing is left but the identity
+        rows = {"best_alpha": rows["best_alpha"]}
     table = {}
     for model, found in numbers.items():
         table[model] = {label: f"{found[key]:.4f}" if key in found else "–" for key, label in rows.items()}
-        if not trained.lengths_known:
-            table[model] |= {rows[f"conformity_{side}"]: "an identity: lengths are 1" for side in SIDES}
         if "best_alpha" in found and clouds.at_bound(found["best_alpha"]):
             table[model][rows["best_alpha"]] = f"beyond {found['best_alpha'].value:.0f}"
     return pd.DataFrame(table)

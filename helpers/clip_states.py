@@ -37,28 +37,31 @@ def maps(encoders: Mapping[str, Encoded]) -> dict[str, pd.DataFrame]:
 def shells_of(
     encoders: Mapping[str, Encoded], captions: Population, words: Population, index: int
 ) -> dict[str, dict[str, Any]]:
-    """textspace.shells_at of both populations, at the index and where the trained encoder's shell is thinnest after
-    the norm, trained (before and after the norm) and untrained (after it); `centre` is Encoded.off_centre.
+    """textspace.shells_at of both populations: at the index, trained (before and after the norm) and untrained (after
+    it), and where each encoder's shell is thinnest after the norm; `centre` is Encoded.off_centre.
 
     The thinnest place is chosen among many: its intervals are widened for as many (Bonferroni).
     """
     found: dict[str, dict[str, Any]] = {}
     for title, population in (("captions", captions), ("template", words)):
-        table = getattr(encoders["trained"], "captions" if title == "captions" else "words").shells
-        after = table[table["layer"] == table["layer"].max()] if len(table) else table
-        places = {f"index {index}": (index, 0.95)}
-        if len(after):
-            thinnest = int(after.loc[after["over_gaussian"].idxmin(), "position"])
-            places[f"position {thinnest}, the thinnest"] = (thinnest, 1 - 0.05 / len(after))
-        for place, (position, level) in places.items():
-            chosen = population.kept[:, position]
-            if chosen.sum() < textspace.WORDS_NEEDED:
-                continue
-            for name, one in encoders.items():
-                surveyed = one.captions if title == "captions" else one.words
-                stages = {"before": surveyed.before, "after": surveyed.after}
-                for stage, states in stages.items() if name == "trained" else [("after", stages["after"])]:
-                    points = states[chosen, position]
+        for name, one in encoders.items():
+            surveyed = one.captions if title == "captions" else one.words
+            stages = {"before": surveyed.before, "after": surveyed.after}
+            if name != "trained":
+                del stages["before"]
+            places = [(f"index {index}", index, 0.95, stages)]
+            table = surveyed.shells
+            after = table[table["layer"] == table["layer"].max()]
+            if len(after):
+                thinnest = int(after.loc[after["over_gaussian"].idxmin(), "position"])
+                level = 1 - 0.05 / len(after)
+                places.append((f"position {thinnest}, the thinnest", thinnest, level, {"after": surveyed.after}))
+            for place, position, level, states in places:
+                chosen = population.kept[:, position]
+                if chosen.sum() < textspace.WORDS_NEEDED:
+                    continue
+                for stage, everywhere in states.items():
+                    points = everywhere[chosen, position]
                     row = textspace.shells_at(points, unit=population.unit, level=level)
                     centre = one.off_centre(points) if stage == "after" else None
                     found[f"{title}, {place}: {name}, {stage} the norm"] = {**row, "centre": centre}
@@ -70,7 +73,7 @@ def about_shells(shells: Mapping[str, Mapping[str, Any]]) -> pd.DataFrame:
     names = {"cv": "CV", "gaussian_cv": "Gaussian", "over_gaussian": "ratio", "participation_ratio": "PR"}
     rows = {
         row: {names[key]: f"{found[key]:.3f}" for key in names}
-        | {"mean off centre": "–" if found["centre"] is None else f"{found['centre']:.2f}"}
+        | {"mean off centre": "–" if found["centre"] is None else f"{found['centre']:.2f}", "n": found["cv"].n}
         for row, found in shells.items()
     }
     return pd.DataFrame(rows).T
@@ -88,27 +91,29 @@ def verdict_on_index(encoders: Mapping[str, Encoded], shells: Mapping[str, Any],
     exact = ", ".join(f"{one.off_ellipsoid(index):.0e} ({name})" for name, one in encoders.items())
     own = shells[f"template, index {index}: trained, after the norm"]["over_gaussian"]
     return (
-        f"Around beta the shell is exact: ||z|| / sqrt(D) differs from 1 by at most {exact}. Around the own mean the "
-        f"trained CV is {own:.2f} times a normal distribution's, the untrained CV {ratio:.2f} times the trained one "
-        f"({textspace.INITS} draws of weights; H4 asks for {1 / MARGIN:.2f} to {MARGIN}: {same(ratio)})."
+        f"Around beta the shell is exact: ||z|| / sqrt(D) differs from 1 by at most {exact}. Around the template's own "
+        f"mean the trained CV at index {index} is {own:.2f} times a normal distribution's, the untrained {ratio:.2f} "
+        f"times the trained one ({textspace.INITS} draws of weights; H4 asks for {1 / MARGIN:.2f} to {MARGIN}: "
+        f"{same(ratio)})."
     )
 
 
 def verdict_on_places(shells: Mapping[str, Any]) -> str:
-    """Whether training made a shell thinner than its covariance explains somewhere."""
+    """Whether training made a shell thinner than its covariance explains somewhere: thinnest against thinnest."""
     said = []
-    for row, found in shells.items():
-        if not row.endswith("the thinnest: trained, after the norm"):
+    for title in ("captions", "template"):
+        rows = {row: one for row, one in shells.items() if row.startswith(title) and "the thinnest" in row}
+        if len(rows) != 2:
             continue
-        place, one = row.split(":")[0], found["over_gaussian"]
-        other = shells[f"{place}: untrained, after the norm"]
-        thin = one.high < 1 and one.high < other["over_gaussian"].low
+        (place, one), (other_place, other) = rows.items()
+        ratio, random = one["over_gaussian"], other["over_gaussian"]
+        made = "training made it" if ratio.high < 1 and ratio.high < random.low else "not shown to be made by training"
+        where = place.split(":")[0], other_place.split(":")[0].removeprefix(f"{title}, ")
         said.append(
-            f"{place}: {one:.2f} times a normal distribution's CV, untrained {other['over_gaussian']:.2f}, which is "
-            f"{'a shell that training made' if thin else 'no shell that training is shown to have made'}; its mean is "
-            f"{found['centre']:.2f} radii off beta, untrained {other['centre']:.2f}"
+            f"{where[0]}: {ratio:.2f} times a normal distribution's CV; untrained {where[1]}: {random:.2f}; {made} "
+            f"(means {one['centre']:.2f} and {other['centre']:.2f} radii off beta)"
         )
-    return f"Where the trained shell is thinnest after the norm: {'. '.join(said)}." if said else ""
+    return f"Where shells are thinnest after the norm. {'. '.join(said)}." if said else ""
 
 
 def norm_in_words(encoder: Encoded) -> str:

@@ -37,6 +37,7 @@ THEME = {
     "axes.edgecolor": "#667085",
     "axes.labelcolor": "#344054",
     "axes.grid": True,
+    "axes.axisbelow": True,
     "grid.color": "#e4e7ec",
     "grid.linewidth": 0.8,
     "xtick.color": "#475467",

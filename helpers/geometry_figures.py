@@ -71,12 +71,14 @@ def spectra_figure(clouds: Mapping[str, Clouds]) -> Figure:
 def accuracy_figure(accuracy: Mapping[str, pd.DataFrame], *, bound: float) -> Figure:
     """Share of held-out images and texts that the best k features tell apart, with intervals."""
     figure, axis = plt.subplots(figsize=(5.6, 3))
-    for name, table in accuracy.items():
+    for offset, (name, table) in enumerate(accuracy.items()):
         found = list(table["accuracy"])
         spread = np.array([[max(0.0, x.value - x.low), max(0.0, x.high - x.value)] for x in found]).T
         style = {"marker": "o", "color": CONDITIONS["images" if name == "trained" else "untrained"][0]}
-        axis.errorbar(table["features"], [x.value for x in found], yerr=spread, label=name, markersize=4, **style)
-    axis.axhline(bound, color="#b42318", linestyle=":", label=f"{bound:.2f}")
+        axis.errorbar(
+            table["features"] * 1.06**offset, [x.value for x in found], yerr=spread, label=name, markersize=4, **style
+        )
+    axis.axhline(bound, color="#b42318", linestyle=":", label=f"{bound:.2f}, asked for by H1")
     axis.set(xscale="log", xlabel="features", ylabel="held-out accuracy")
     axis.xaxis.set_major_formatter("{x:g}")
     axis.legend(loc="center left", bbox_to_anchor=(1, 0.5))
@@ -88,7 +90,9 @@ def shells_figure(clouds: Clouds, *, seed: int) -> Figure:
     figure, axes = plt.subplots(1, 2, figsize=(8.6, 3.2), sharex=True)
     for axis, condition, points in zip(axes, BOTH, (clouds.images, clouds.texts), strict=True):
         drawn = nulls(points) if len(points) >= ENOUGH else {}
-        kinds = {condition: points} | {name: make(generator(seed, name)) for name, make in drawn.items()}
+        kinds = {condition: points} | {
+            name: make(generator(seed, f"{name}, {condition}")) for name, make in drawn.items()
+        }
         radii = {name: geometry.distances(cloud) for name, cloud in kinds.items()}
         relative = torch.cat([r / r.mean() for r in radii.values()])
         bins = np.linspace(relative.min().item(), relative.max().item(), BINS)
@@ -140,7 +144,7 @@ def maps_figure(maps: Mapping[str, pd.DataFrame], value: str, *, label: str, ind
         shown = range(layers) if layers < 8 else (0, layers - 1)
         axis.set_yticks(shown, [names[layer] for layer in shown])
         axis.grid(False)
-    axes[-1, 0].set_xlabel("position")
+    axes[-1, 0].set_xlabel("position of the token, from 0")
     bar = figure.colorbar(picture, ax=axes[:, 0], label=label)
     ticks = [x for x in (0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20) if low <= x <= high]
     bar.set_ticks(ticks, labels=[f"{x:g}" for x in ticks], minor=False)

@@ -7,6 +7,7 @@ executed with papermill, rendered to HTML, and listed in an index.
 import argparse
 import difflib
 import logging
+import os
 import sys
 import time
 from collections.abc import Sequence
@@ -129,7 +130,7 @@ def _given(name: str, value: str) -> str:
         return value
     if not path.exists():
         raise InputError(f"Parameter {name} is {value!r}, and there is nothing of that name: correct the path.")
-    return str(path.absolute())
+    return os.path.abspath(path)
 
 
 def _no_concept(concept: str) -> str:

@@ -74,41 +74,59 @@ def test_a_file_that_is_not_there_is_refused_before_anything_runs(name, caplog):
 
 
 def found_by(flow):
-    shape = {"linear": {"off_shell": of(0.149)}}
+    line = {"names": {"noise": {"linear": of(0.04, 0.01, 0.07)}}, "tokens": {"noise": {}}}
+    detour = {"names": {"noise": {"linear": of(-0.1, -0.2, -0.05)}}, "tokens": {"noise": {}}}
     return {
         "modality_gap": of(0.85),
         "gap_share_top9": of(0.8),
         "separable_with": missing("none"),
         "shell_over_gaussian_image": of(1.0, 0.9, 1.1),
         "shell_over_gaussian_text": of(1.2, 1.1, 1.3),
-        "index5_shell_cv": of(0.13),
         "index5_shell_ratio": of(1.05, 0.9, 1.2),
-        "shell_at_index_is_architecture": "yes",
+        "shell_same_untrained": "yes",
+        "shells": {"template, index 5: trained, after the norm": {"over_gaussian": of(1.02, 0.86, 1.17)}},
         "identity_flow": flow,
         "identity_positions": "index 5 and padding",
-        "paths": shape,
-        "unevenness_above_exact_path": {
-            "names": {"noise": {"linear": of(0.04, 0.01, 0.07)}, "pictures": {"linear": of(0.1, -0.2, 0.4)}},
-            "tokens": {"noise": {}, "pictures": {}},
-        },
+        "paths": {"linear": {"off_shell": of(0.149)}},
+        "unevenness_above_exact_path": line | {"all": line["names"]},
+        "detour_above_exact_path": detour,
         "recommended_interpolation": "exact path",
+        "few_features_separate": "no",
+        "few_features_hold_the_gap": "yes",
+        "thinner_than_gaussian": {"image": "undecided", "text": "no"},
+        "thinner_than_untrained": {"image": missing("none"), "text": missing("none")},
+        "untrained": missing("none"),
+        "best_alpha": missing("unpaired"),
+        "means_are_where_loss_is_least": missing("unpaired"),
+        "identity_through_index_less_half": of(-0.3, -0.4, -0.2),
+        "identity_flows_through_index": "no",
+        "exact_path_is_smoother": "yes",
     }
 
 
+FLOW = {"index 5": of(0.06), "index 5 and padding": of(0.74), "all": of(0.78)}
+
+
 def test_the_answer_has_three_lines_with_numbers():
-    flow = {"index 5": of(0.06), "all after the name": of(0.03), "all": of(0.78)}
-    lines = clip_paths.answer(found_by(flow), 5)
+    lines = clip_paths.answer(found_by(FLOW), 5)
     assert len(lines) == 3
-    assert "not shown to be thinner or thicker than their covariance explains (1.00 [0.90, 1.10] times)" in lines[0]
-    assert "thicker than" in lines[0] and "1.05 [0.90, 1.20] times that (the shell is architecture)" in lines[1]
-    assert "in 0.06 [0.06, 0.06] of pictures" in lines[1] and "it takes index 5 and padding" in lines[1]
-    assert (
-        "by the exact path" in lines[2]
-        and "between names it is less even (+0.040 [+0.010, +0.070]) in noise" in lines[2]
-    )
-    assert "not shown to be more or less even (+0.100" in lines[2] and "class word" not in lines[2]
+    assert "not shown to differ from what their covariance explains (1.00 [0.90, 1.10] times)" in lines[0]
+    assert "the texts' thicker than their covariance explains" in lines[0]
+    assert "the CV is 1.02 [0.86, 1.17] times a normal distribution's" in lines[1]
+    assert "in 0.06 [0.06, 0.06] of pictures" in lines[1] and "it takes index 5 and padding (0.74" in lines[1]
+    assert "by the exact path" in lines[2] and "class word" not in lines[2]
+    assert "between names less even (+0.04 [+0.01, +0.07]) and more direct (-0.10 [-0.20, -0.05])" in lines[2]
     assert "draws its character" not in clip_paths.answer(found_by(missing("no reader")), 5)[1]
-    assert "Features alone" in clip_paths.answer(found_by(missing("no model")), None)[2]
+    assert "give a model" in clip_paths.answer(found_by(missing("no model")), None)[2]
+
+
+def test_every_hypothesis_is_judged():
+    table = clip_paths.judgements(found_by(FLOW), 5).set_index("asked")
+    assert list(dict.fromkeys(table[""])) == ["H1", "H2", "H3", "H4", "H5", "H6"]
+    assert table.loc["nine features tell 99% apart", "holds"] == "no"
+    assert table.loc["untrained over trained CV, 0.8 to 1.25", "measured"] == "1.05 [0.90, 1.20]"
+    assert table.loc["alpha of least loss within 0.25 of 0", "holds"] == "not asked"
+    assert table.loc["line's noise less even than the exact path's", "measured"] == "0.04 [0.01, 0.07]"
 
 
 def test_what_was_read_and_what_the_noise_says_stand_together():

@@ -139,7 +139,7 @@ def test_a_journey_is_measured_path_by_path(pipeline, scorer, cast, frame, photo
         "noise, all",
         "pictures, all",
     ]
-    assert "class word" not in clip_paths.verdict_on_paths(interpolation.EXACT, above, shape)
+    assert "class word" not in clip_paths.verdict_on_paths(interpolation.EXACT, above, above, shape)
 
 
 def test_tokens_are_paired_with_their_class_word(pipeline, scorer, photos):

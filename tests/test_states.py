@@ -166,7 +166,7 @@ def test_shells_have_intervals_and_untrained_ones_the_spread_of_their_weights(pi
 def test_report_tables_of_shells(encoders, monkeypatch):
     placed, both = encoders
     found = clip_states.shells_of(both, placed, placed, 5)
-    assert len(found) == 12 and len(clip_states.about_shells(found)) == 12
+    assert len(found) == 10 and len(clip_states.about_shells(found)) == 10
     ratio = textspace.untrained_cv(
         [both["untrained"].words.after[:, 5].double()] * 2, both["trained"].words.after[:, 5].double()
     )
