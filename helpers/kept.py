@@ -45,7 +45,7 @@ def kept_trainings(
     paths = [folder / f"{training}.safetensors" for training in hashes]
     found = [_read(path, config) for path, config in zip(paths, hashes.values(), strict=True)]
     if None not in found:
-        log.info("%d finished trainings are read from %s", len(found), folder)
+        log.info("%d finished trainings are in the store already", len(found))
         return found
     made = list(make())
     for path, known, new in zip(paths, found, made, strict=True):
