@@ -175,7 +175,7 @@ def _states(found: Mapping[str, Any], index: int) -> str:
     ratio, verdict = found["index5_shell_ratio"], found["shell_same_untrained"]
     over = found["shells"][f"template, index {index}: trained, after the norm"]["over_gaussian"]
     return (
-        f"At index {index} all states lie on the final norm's ellipsoid, trained or not, and that is no finding. Around "
+        f"At index {index} all states lie on the final norm's ellipsoid, trained or not, which is no finding. Around "
         f"their own mean the CV is {over:.2f} times a normal distribution's, untrained {ratio:.2f} times as large "
         f"({said[verdict]})."
     )
