@@ -124,7 +124,7 @@ def against_untrained(numbers: Mapping[str, Mapping[str, Interval]], side: str) 
 
 def thinner(ratio: Interval) -> str:
     """Whether a CV is below a normal distribution's: "yes", "no" or "undecided"."""
-    return "yes" if ratio.high < 1 else "no" if ratio.low > 1 else "undecided"
+    return falls(ratio, 1)
 
 
 def how_thin(ratio: Interval) -> str:
@@ -207,14 +207,10 @@ def cloud_verdicts(numbers: Mapping[str, Mapping[str, Interval]], accuracy: pd.D
     where = "yes" if near else "no" if far else "undecided"
     return {
         "few_features_separate": "yes" if reached[0] else "undecided" if reached[1] else "no",
-        "few_features_hold_the_gap": verdict(difference(share, _exactly(SHARE_AT_LEAST, share))),
+        "few_features_hold_the_gap": verdict(share, SHARE_AT_LEAST),
         "thinner_than_gaussian": {side: missing(FEW) if one is None else thinner(one) for side, one in ratios.items()},
         "thinner_than_untrained": {
             side: judged(falls, one, "no untrained model, or few rows") for side, one in beside.items()
         },
         "means_are_where_loss_is_least": missing(UNPAIRED) if alpha is None else where,
     }
-
-
-def _exactly(value: float, like: Interval) -> Interval:
-    return Interval(value=value, low=value, high=value, n=like.n, unit=like.unit)

@@ -33,16 +33,17 @@ def missing(reason: str) -> dict[str, Any]:
     return {"value": None, "reason": reason}
 
 
-def verdict(difference: Interval) -> str:
-    """Whether a difference is above 0: "yes", "no", or "undecided" where its interval holds 0."""
-    if difference.low > 0:
+def verdict(number: Interval, bound: float = 0.0) -> str:
+    """Whether a number, such as a difference, is above a bound: "yes", "no", or "undecided" where its interval holds
+    the bound."""
+    if number.low > bound:
         return "yes"
-    return "no" if difference.high < 0 else "undecided"
+    return "no" if number.high < bound else "undecided"
 
 
-def falls(difference: Interval) -> str:
-    """Whether a difference is below 0: "yes", "no", or "undecided" where its interval holds 0."""
-    return {"yes": "no", "no": "yes", "undecided": "undecided"}[verdict(difference)]
+def falls(number: Interval, bound: float = 0.0) -> str:
+    """Whether a number is below a bound: "yes", "no", or "undecided" where its interval holds the bound."""
+    return {"yes": "no", "no": "yes", "undecided": "undecided"}[verdict(number, bound)]
 
 
 def judged(judge: Callable[[Interval], str], difference: Interval | None, reason: str) -> str | dict[str, Any]:
