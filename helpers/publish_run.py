@@ -15,6 +15,7 @@ from typing import Any
 
 import nbformat
 import papermill
+from nbconvert.preprocessors import CoalesceStreamsPreprocessor
 from nbformat import NotebookNode
 from papermill.exceptions import PapermillExecutionError
 
@@ -149,6 +150,7 @@ def finish(job: Job, executed: Path, *, seconds: float) -> None:
     defaults = {name: parameter.default for name, parameter in read_parameters(notebook).items()}
     effective = defaults | job.values
     now = datetime.datetime.now(datetime.UTC)
+    notebook, _ = CoalesceStreamsPreprocessor(enabled=True).preprocess(notebook, {})  # a cell's log is one fold
     notebook.metadata.pop("papermill", None)
     for cell in notebook.cells:
         cell.metadata.pop("papermill", None)

@@ -39,6 +39,7 @@ def good():
         code("figures.show(fig, caption=f'Of {class_word}', alt=f'A point of {class_word}')"),
         code("key_code = steps * 2"),
         code("import sys\nsys.stderr.write('a message\\n')\nprint(class_word)\nclass_word"),
+        code("import time\nfor k in range(3):\n    sys.stderr.write(f'\\rat {k}')\n    time.sleep(0.3)"),
         new_markdown_cell("## One claim\n\nAgain."),
         code("from helpers import files\nout = files.out_folder(out, profile=profile)"),
         code(
@@ -135,6 +136,12 @@ def test_code_is_folded_where_tagged_and_shown_elsewhere(published):
     assert "key_code = steps * 2" in shown and "subplots" not in shown
     assert "profile: str" in shown and "steps = 3" in shown, "parameters are shown, defaults and those of the run"
     assert "a message" in soup.select_one("details.log").get_text()
+
+
+def test_a_cells_log_is_one_fold_with_bars_as_they_ended(published):
+    logs = [fold.get_text() for fold in page(published / "00_good.html").select("details.log")]
+    assert [log.strip().endswith("at 2") for log in logs if "at " in log] == [True]
+    assert not any("at 0" in log or "at 1" in log for log in logs)
 
 
 def test_user_text_is_text(published):
