@@ -26,6 +26,14 @@ def pipeline():
     return tiny.pipeline()
 
 
+@pytest.fixture(scope="module")
+def exact():
+    """In float64: Adam's first step is the gradient's sign, so a rounding error in float32 may turn a whole step."""
+    pipeline = tiny.pipeline()
+    pipeline.to(torch.float64)
+    return pipeline
+
+
 def one(pipeline, **changes):
     return inversion.invert(pipeline, images(), configs=[config(**changes)])[0]
 
@@ -67,20 +75,20 @@ def test_a_sweep_is_its_runs_one_by_one(dtype, tolerance, common):
 
 
 @pytest.mark.parametrize("most", [3, 2])
-def test_a_batch_that_does_not_fit_passes_in_parts(pipeline, most):
+def test_a_batch_that_does_not_fit_passes_in_parts(exact, most):
     configs = [config(batch_size=4, learning_rate=rate) for rate in (1e-2, 1e-3)]
-    whole, parts = (inversion.invert(pipeline, images(), configs=configs, most=n) for n in (0, most))
+    whole, parts = (inversion.invert(exact, images(), configs=configs, most=n) for n in (0, most))
     for one, other in zip(whole, parts, strict=True):
-        assert torch.allclose(one.rows, other.rows, atol=1e-5)
+        assert torch.allclose(one.rows, other.rows, atol=1e-7)
 
 
-def test_a_sweep_goes_on_beside_a_run_that_fails(pipeline):
-    rates = (1e-3, 1e30, 1e-2)
-    together = inversion.invert(pipeline, images(), configs=[config(steps=4, learning_rate=rate) for rate in rates])
+def test_a_sweep_goes_on_beside_a_run_that_fails(exact):
+    rates = (1e-3, 1e300, 1e-2)
+    together = inversion.invert(exact, images(), configs=[config(steps=4, learning_rate=rate) for rate in rates])
     assert [found.failed_at is None for found in together] == [True, False, True]
     for found, rate in zip(together, rates, strict=True):
         if found.failed_at is None:
-            assert torch.allclose(found.rows, one(pipeline, steps=4, learning_rate=rate).rows, atol=1e-5)
+            assert torch.allclose(found.rows, one(exact, steps=4, learning_rate=rate).rows, atol=1e-7)
 
 
 def test_runs_that_differ_too_much_cannot_share_a_batch(pipeline):
