@@ -8,7 +8,8 @@ from typing import Any
 
 from helpers import clouds, scorers
 from helpers.clouds import Clouds, Pairs
-from helpers.config import InputError, tensor_hash
+from helpers.config import InputError
+from helpers.hashing import tensor_hash
 from helpers.models import CHIBI
 from helpers.workbench import Workbench
 from helpers.world.population import HELD_OUT_NAMES, NAMES

@@ -18,8 +18,9 @@ import torch
 from PIL import Image, ImageOps
 from torch import Tensor
 
-from helpers.config import InputError, content_hash, tensor_hash
+from helpers.config import InputError
 from helpers.files import ROOT
+from helpers.hashing import content_hash, tensor_hash
 
 log = logging.getLogger(__name__)
 

@@ -1,21 +1,10 @@
-"""What a run is: frozen configurations, their canonical JSON, and hashes of content.
-
-A hash covers configuration and content (weights, images), never a path, a device or a date:
-the same run has the same hash on every machine.
-"""
+"""What a run is: frozen configurations, and what they mean for it (their hashes: hashing.py)."""
 
 from __future__ import annotations
 
 import dataclasses
-import hashlib
-import json
 import math
-from collections.abc import Iterable
 from typing import Any, ClassVar
-
-import torch
-
-HASH_LENGTH = 16
 
 
 class InputError(ValueError):
@@ -161,6 +150,31 @@ class ReferenceConfig:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class ReuseConfig:
+    """No further training: a learned token turned towards its class, or two learned tokens in one prompt."""
+
+    class_word: str
+    """What the token is turned towards, and what the learned one's class is."""
+    turn: float = 0.0
+    """Share of the angle to the class word's embedding by which the token is turned (rho of TEA, 2506.22685)."""
+    shorten: float = 0.0
+    """Share of the way that its length goes to the class word's, before it is turned (alpha of TEA's code)."""
+    of: tuple[str, ...] = ()
+    """Two concepts whose tokens, each learned on its own pictures, stand for S* and T*; nothing for the run's own."""
+    seed: int = 0
+    """As the seed of the runs it is compared with."""
+    checkpoints: ClassVar[tuple[int, ...]] = ()
+    steps: ClassVar[int] = 0
+    batch_size: ClassVar[int] = 1
+
+    def __post_init__(self) -> None:
+        if not (0 <= self.turn <= 1 and 0 <= self.shorten <= 1):
+            raise InputError("turn and shorten must be shares from 0 to 1.")
+        if len(self.of) not in (0, 2):
+            raise InputError(f"of names {len(self.of)} concepts: give two, or none for the run's own.")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class SamplingConfig:
     """Sampling with classifier-free guidance (Ho and Salimans, 2207.12598)."""
 
@@ -216,7 +230,7 @@ def effective(config: FinetuneConfig) -> FinetuneConfig:
     return config if config.prior_weight else dataclasses.replace(config, class_images=1)
 
 
-def results_at(config: InversionConfig | FinetuneConfig | ReferenceConfig) -> tuple[int, ...]:
+def results_at(config: InversionConfig | FinetuneConfig | ReferenceConfig | ReuseConfig) -> tuple[int, ...]:
     """Updates after which a run is a result, in order: its checkpoints and the last."""
     return tuple(sorted({*config.checkpoints, config.steps}))
 
@@ -224,38 +238,3 @@ def results_at(config: InversionConfig | FinetuneConfig | ReferenceConfig) -> tu
 def logged_at(config: InversionConfig | FinetuneConfig) -> frozenset[int]:
     """Updates after which the distances of a run are measured."""
     return frozenset({*results_at(config), *range(config.log_every, config.steps, config.log_every)})
-
-
-def canonical_json(value: Any) -> str:
-    """One text for one value: keys sorted, no spaces, dataclasses as objects, no NaN."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False, default=_plain)
-
-
-def _plain(value: Any) -> Any:
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {field.name: _of_type(getattr(value, field.name), field.type) for field in dataclasses.fields(value)}
-    raise TypeError(f"{type(value).__name__} has no canonical JSON form")
-
-
-def _of_type(value: Any, kind: Any) -> Any:
-    """1 as 1.0 where a field is a float: equal configurations have one form."""
-    return float(value) if kind in (float, "float") else value
-
-
-def content_hash(*parts: Any) -> str:
-    """Hash of configurations, names and fingerprints, in this order, as 16 hexadecimal digits."""
-    return hashlib.sha256(canonical_json(parts).encode()).hexdigest()[:HASH_LENGTH]
-
-
-def tensor_hash(named: Iterable[tuple[str, torch.Tensor]]) -> str:
-    """Hash of named tensors: names, shapes and values.
-
-    Floating values are hashed as float16, in which weights are stored, so that one file has one
-    hash whether it was loaded as float16 or as float32.
-    """
-    digest = hashlib.sha256()
-    for name, tensor in named:
-        values = tensor.detach().to(device="cpu", dtype=torch.float16 if tensor.is_floating_point() else tensor.dtype)
-        digest.update(f"{name}{tuple(values.shape)}".encode())
-        digest.update(values.contiguous().numpy().tobytes())
-    return digest.hexdigest()[:HASH_LENGTH]

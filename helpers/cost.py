@@ -8,11 +8,11 @@ from dataclasses import dataclass
 
 from diffusers import StableDiffusionPipeline
 
-from helpers.config import InversionConfig, ReferenceConfig, SamplingConfig, logged_at, results_at
+from helpers.config import InversionConfig, ReferenceConfig, ReuseConfig, SamplingConfig, logged_at, results_at
 from helpers.distances import PROBE
 from helpers.evaluation import ON_SHEET
 from helpers.footprint import KEPT_FOR_BACKWARD, Footprint
-from helpers.grid import Batch, RunConfig, Training, pictures_a_step
+from helpers.grid import Batch, RunConfig, Training, pictures_a_step, scored_at
 from helpers.lora import adapted_modules, adapter_shapes
 from helpers.models import image_size
 from helpers.travelled import PROBED
@@ -54,17 +54,19 @@ def duration(seconds: float) -> str:
 def cost_of(batches: Sequence[Batch], footprint: Footprint, pipeline: StableDiffusionPipeline) -> Cost:
     """What these batches take on this machine, one after the other."""
     pictures = trained = drawn = disk = 0
-    largest = 0.0
+    largest, counted = 0.0, set()
     for batch in batches:
         training, evaluation = batch[0].training, batch[0].evaluation
         together = sum(pictures_a_step(config.training) for config in batch)
-        trained += together * training.steps
-        pivots = {config.pivot for config in batch if config.pivot}
-        trained += sum(pivot.steps * pivot.batch_size for pivot in pivots)
+        for config in batch:
+            for learnt in (config.training, config.pivot):  # one that is scored in two ways is trained once
+                if learnt and (what := (config.concept, config.images, learnt)) not in counted:
+                    counted.add(what)
+                    trained += pictures_a_step(learnt) * learnt.steps
         drawn += len(batch) * measured_pictures(training)
         if any(getattr(config.training, "prior_weight", 0) for config in batch):
             drawn += training.class_images * 2 * SamplingConfig().steps
-        images = len(batch) * len(results_at(training)) * sum(prompts_of(evaluation)[1])
+        images = len(batch) * len(scored_at(batch[0])) * sum(prompts_of(evaluation)[1])
         pictures += images
         drawn += images * evaluation.sampling.steps * (2 if evaluation.sampling.guided else 1)
         disk += images * ROW_BYTES + sum(checkpoint_bytes(config, pipeline) for config in batch)
@@ -82,7 +84,7 @@ def cost_of(batches: Sequence[Batch], footprint: Footprint, pipeline: StableDiff
 
 def measured_pictures(training: Training) -> int:
     """Pictures that pass through the UNet for the distances of a run."""
-    if isinstance(training, ReferenceConfig):
+    if isinstance(training, ReferenceConfig | ReuseConfig):
         return 0
     return PROBE * len(logged_at(training)) * (1 if isinstance(training, InversionConfig) else len(PROBED))
 
@@ -90,7 +92,7 @@ def measured_pictures(training: Training) -> int:
 def checkpoint_bytes(config: RunConfig, pipeline: StableDiffusionPipeline) -> int:
     """Bytes of all checkpoints of a run."""
     training = config.training
-    if isinstance(training, ReferenceConfig):
+    if isinstance(training, ReferenceConfig | ReuseConfig):
         return 0
     if isinstance(training, InversionConfig):
         values = training.vectors * pipeline.text_encoder.config.hidden_size

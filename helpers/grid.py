@@ -18,17 +18,25 @@ from helpers.config import (
     InputError,
     InversionConfig,
     ReferenceConfig,
+    ReuseConfig,
     SamplingConfig,
-    canonical_json,
     require_positive,
+    results_at,
 )
+from helpers.hashing import canonical_json
 
-Training = InversionConfig | FinetuneConfig | ReferenceConfig
-METHODS = {"inversion": InversionConfig, "finetuning": FinetuneConfig, "reference": ReferenceConfig}
+Training = InversionConfig | FinetuneConfig | ReferenceConfig | ReuseConfig
+METHODS = {
+    "inversion": InversionConfig,
+    "finetuning": FinetuneConfig,
+    "reference": ReferenceConfig,
+    "reuse": ReuseConfig,
+}
 SHARED = {
     InversionConfig: inversion.SHARED,
     FinetuneConfig: finetune.SHARED,
     ReferenceConfig: ("class_word", "seed"),
+    ReuseConfig: ("class_word", "seed", "of"),
 }
 
 
@@ -44,8 +52,12 @@ class EvaluationConfig:
     """Edit prompts: a name in data/prompts, or a YAML file."""
     per_kind: int = 0
     """Prompts of each kind, the first ones; 0 takes all."""
+    combinations: tuple[str, ...] = ()
+    """Edit prompts of these combinations only, see prompts.COMBINATIONS; nothing takes all."""
     edited: int = 64
     """Pictures of each edit prompt."""
+    at: tuple[int, ...] = ()
+    """Results that are scored, by their number of updates; nothing scores all."""
     sampling: SamplingConfig = dataclasses.field(default_factory=SamplingConfig)
     """How they are drawn."""
 
@@ -60,7 +72,7 @@ class RunConfig:
     concept: str
     """A name in data/concepts, or a folder of images."""
     training: Training
-    """A finetuning whose subject is S* starts from the token of `pivot`."""
+    """A finetuning whose subject is S*, and a reuse, start from the token of `pivot`."""
     images: int = 0
     """Training pictures, the first ones; 0 is 5 of an embedded concept, all of a folder."""
     pivot: InversionConfig | None = None
@@ -73,13 +85,20 @@ class RunConfig:
     """What is scored."""
 
     def __post_init__(self) -> None:
-        needs = isinstance(self.training, FinetuneConfig) and "S*" in self.training.subject
-        if needs != (self.pivot is not None):
-            raise InputError("a finetuning needs a pivot if its subject has S* in it, and only then.")
+        tuned = isinstance(self.training, FinetuneConfig) and "S*" in self.training.subject
+        if (tuned or isinstance(self.training, ReuseConfig)) != (self.pivot is not None):
+            raise InputError("a finetuning needs a pivot if its subject has S* in it, a reuse always, others never.")
+        if unknown := sorted(set(self.evaluation.at) - set(results_at(self.training))):
+            raise InputError(f"at names {unknown}, which are no results of the training: add them to its checkpoints.")
         if self.images < 0:
             raise InputError(f"images is {self.images}: give the number of training pictures, 0 for the concept's own.")
         if self.pivot is not None and self.pivot.per_image:
             raise InputError("per_image is set in the pivot: a pivot is one token for all pictures.")
+
+
+def scored_at(config: RunConfig) -> tuple[int, ...]:
+    """The results of a run that are drawn and scored."""
+    return tuple(sorted(config.evaluation.at)) or results_at(config.training)
 
 
 def pictures_a_step(training: Training) -> int:

@@ -16,7 +16,8 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from helpers import tokens
-from helpers.config import InversionConfig, content_hash, logged_at
+from helpers.config import InversionConfig, logged_at
+from helpers.hashing import content_hash
 from helpers.objective import denoising_losses, in_parts, latent_moments, predictor, training_schedule
 from helpers.plan import Plan, StepPlan, generator
 from helpers.prompts import IMAGE_PLACEHOLDER, templates

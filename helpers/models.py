@@ -16,8 +16,9 @@ import torch
 import transformers
 from diffusers import StableDiffusionPipeline
 
-from helpers.config import InputError, content_hash, tensor_hash
+from helpers.config import InputError
 from helpers.files import ROOT
+from helpers.hashing import content_hash, tensor_hash
 
 CHIBI = ROOT / "data" / "chibi"
 """Folder of the embedded world's models."""

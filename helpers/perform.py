@@ -20,9 +20,9 @@ from torch import Tensor
 
 from helpers import store
 from helpers.arithmetic import arithmetic_for
-from helpers.config import InputError, results_at
+from helpers.config import InputError
 from helpers.evaluation import evaluate
-from helpers.grid import METHODS, Batch, RunConfig
+from helpers.grid import METHODS, Batch, RunConfig, scored_at
 from helpers.leases import LEASES, lease
 from helpers.trained import Trained, learned_of, metrics, subject_of, tensors_at, train_batch
 from helpers.travelled import Start
@@ -124,7 +124,7 @@ def train_and_write(
         with store.written(folder, run, **facts) as writing:
             writing.config(described(config, bench))
             writing.metrics(moved)
-            for step in results_at(config.training):
+            for step in scored_at(config):
                 if tensors := tensors_at(found, step):
                     writing.checkpoint(step, tensors)
             writing.scores(rows)
@@ -133,8 +133,8 @@ def train_and_write(
 
 
 def score(bench: Workbench, config: RunConfig, found: Trained, share: float) -> tuple[pd.DataFrame, Tensor, Tensor]:
-    """Rows and vectors of all results of a run, drawn packed, and pictures of the last one for a contact sheet."""
-    steps = results_at(config.training)
+    """Rows and vectors of the results of a run, drawn packed, and pictures of the last one for a contact sheet."""
+    steps = scored_at(config)
     asked, counts = prompts_of(config.evaluation)
     evaluated = evaluate(
         bench.pipeline,

@@ -16,6 +16,9 @@ from helpers.config import InputError
 from helpers.files import ROOT
 
 PLACEHOLDER = "S*"
+SECOND_PLACEHOLDER = "T*"
+"""A second token, beside S*, in prompts about two concepts."""
+PAIR = f"{PLACEHOLDER} and {SECOND_PLACEHOLDER}"
 IMAGE_PLACEHOLDER = "S_i"
 KINDS = ("background", "style", "object", "companion", "pose")
 COMBINATIONS = ("single", "seen", "held-out")
@@ -75,7 +78,9 @@ TEMPLATES: dict[str, tuple[str, ...]] = {
     "object": _OBJECT,
     "style": _STYLE,
     "anime": ("an anime illustration of S*",),
+    "pair": tuple(text.replace(PLACEHOLDER, PAIR) for text in _OBJECT),
 }
+"""The paper's two sets; the prompt of part 1's geometry; and the first set for pictures that show two concepts."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,6 +106,11 @@ def templates(name: str) -> tuple[str, ...]:
     if name not in TEMPLATES:
         raise InputError(f"template set {name!r} does not exist: name one of {', '.join(TEMPLATES)}.")
     return TEMPLATES[name]
+
+
+def placeholders(template_set: str) -> str:
+    """What a template set teaches and prompts then ask for: S*, or S* and T*."""
+    return PAIR if template_set == "pair" else PLACEHOLDER
 
 
 def without_placeholder(prompt: str) -> str:
@@ -151,6 +161,8 @@ def _edit_prompt(path: Path, kind: object, written: object) -> EditPrompt:
         raise InputError(f"{path} has prompts of kind {kind!r}: use the kinds {', '.join(KINDS)}.")
     entry = written if isinstance(written, dict) else {"text": written}
     text, asks, combination = entry.get("text"), entry.get("asks", {}), entry.get("combination", "")
+    if isinstance(text, str) and SECOND_PLACEHOLDER in text:
+        raise InputError(f"{path}, {kind}: prompt {text!r} names {SECOND_PLACEHOLDER}: write one {PLACEHOLDER} alone.")
     if not isinstance(text, str) or text.count(PLACEHOLDER) != 1:
         raise InputError(f"{path}, {kind}: prompt {text!r} must be a text with {PLACEHOLDER} in it once.")
     unknown = [str(field) for field in entry if field not in ("text", "asks", "combination")]

@@ -21,7 +21,8 @@ from diffusers import StableDiffusionPipeline
 from huggingface_hub import snapshot_download
 from torch import Tensor, nn
 
-from helpers.config import InputError, content_hash, tensor_hash
+from helpers.config import InputError
+from helpers.hashing import content_hash, tensor_hash
 from helpers.models import CHIBI, cannot_load, pick_device
 
 NAMED_CLIP = re.compile(r"(?P<model>[\w.-]+)/(?P<tag>[\w.-]+)")

@@ -16,7 +16,6 @@ from transformers import PreTrainedTokenizerBase
 
 from helpers import geometry, tokens
 from helpers.config import InputError
-from helpers.prompts import IMAGE_PLACEHOLDER, PLACEHOLDER
 from helpers.states import end_of_text, final_norm, layer_states, long_enough, normed, template_ids, untrained_like
 from helpers.stats import LEVEL, Interval, jackknife, jackknife_each, widened
 
@@ -98,7 +97,7 @@ def of_captions(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str], *, ind
     Raises:
         InputError: fewer than 3 captions are long enough.
     """
-    plain = [text.replace(PLACEHOLDER, "S *").replace(IMAGE_PLACEHOLDER, "S _i") for text in texts]
+    plain = [re.sub(r"(?<=[ST])(?=\*|_i)", " ", text) for text in texts]  # a caption's S* is no placeholder
     ids = tokens.tokenize(tokenizer, plain)
     ids = ids[long_enough(ids, tokenizer.eos_token_id, index)]
     kept = torch.arange(ids.shape[1]) <= end_of_text(ids, tokenizer.eos_token_id)[:, None]

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedTokenizerBase
 
 from helpers.config import InputError
-from helpers.prompts import IMAGE_PLACEHOLDER, PLACEHOLDER
+from helpers.prompts import IMAGE_PLACEHOLDER, PLACEHOLDER, SECOND_PLACEHOLDER
 
 log = logging.getLogger(__name__)
 
@@ -87,13 +87,17 @@ def similar_words(tokenizer: PreTrainedTokenizerBase, word: str) -> list[str]:
 def tokenize(tokenizer: PreTrainedTokenizerBase, prompts: Sequence[str], *, vectors: int = 1) -> Tensor:
     """Ids [N, L] of the prompts, padded to the tokenizer's length L, -1 to -vectors for S*, IMAGE_TOKEN for S_i.
 
-    A prompt that is too long loses its end, as in Stable Diffusion, with a warning in the log.
+    Where a prompt has T* too the vectors are shared: the first half stands for S*, the second for T*. A prompt that is
+    too long loses its end, as in Stable Diffusion, with a warning in the log.
     """
     length = tokenizer.model_max_length
-    marks = {PLACEHOLDER: [-1 - k for k in range(vectors)], IMAGE_PLACEHOLDER: [IMAGE_TOKEN]}
-    between = re.compile("|".join(f"({re.escape(mark)})" for mark in marks))
+    rows = [-1 - k for k in range(vectors)]
+    alone = {PLACEHOLDER: rows, IMAGE_PLACEHOLDER: [IMAGE_TOKEN]}
+    shared = alone | {PLACEHOLDER: rows[: vectors // 2], SECOND_PLACEHOLDER: rows[vectors // 2 :]}
+    between = re.compile("|".join(f"({re.escape(mark)})" for mark in shared))
     ids = torch.full((len(prompts), length), tokenizer.pad_token_id)
     for row, prompt in zip(ids, prompts, strict=True):
+        marks = shared if SECOND_PLACEHOLDER in prompt else alone
         parts = [part for part in between.split(prompt) if part]
         body = [token for part in parts for token in marks.get(part) or piece_ids(tokenizer, part)]
         if len(body) > length - 2:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
-import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,17 +17,19 @@ from helpers.config import (
     InputError,
     InversionConfig,
     ReferenceConfig,
+    ReuseConfig,
     SamplingConfig,
-    content_hash,
     effective,
 )
 from helpers.finetune import finetune
 from helpers.grid import Batch, RunConfig
-from helpers.inversion import SHARED, Inversion, inversion_hash, invert
+from helpers.hashing import content_hash
+from helpers.inversion import Inversion, inversion_hash, invert
 from helpers.kept import Learnt, kept_trainings
-from helpers.leases import LEASES, lease
 from helpers.lora import Adapters, adapted_modules
-from helpers.prompts import PLACEHOLDER, templates
+from helpers.pivots import pivot_rows
+from helpers.prompts import PAIR, PLACEHOLDER, placeholders, templates
+from helpers.reused import reused
 from helpers.sample import Learned, sample
 from helpers.terms import Term, prior_preservation
 from helpers.tokens import class_word_ids
@@ -73,6 +73,8 @@ def train_batch(bench: Workbench, batch: Batch, folder: Path, *, share: float = 
     """
     if isinstance(batch[0].training, ReferenceConfig):
         return [Reference() for _ in batch]
+    if isinstance(batch[0].training, ReuseConfig):
+        return reused(bench, batch, folder, at_once(bench, training=True, share=share))
     hashes = {training_hash(config, bench): config.training for config in batch}
     return kept_trainings(hashes, make=lambda: trained_anew(bench, batch, folder, share), folder=folder)
 
@@ -113,63 +115,6 @@ def prior_of(bench: Workbench, training: FinetuneConfig, share: float) -> Term:
     return prior_preservation(bench.pipeline, drawn, prompt=prompt, config=training)
 
 
-def pivot_rows(
-    bench: Workbench, pivots: Sequence[InversionConfig], folder: Path, most: int
-) -> dict[InversionConfig, Tensor]:
-    """Rows [K, D] of pivots, learned once for all runs of all processes that share the store.
-
-    Those of a pivot that was not finite are not either, so that the runs from it fail and the others do not.
-    """
-    found: dict[InversionConfig, Inversion] = {}
-    for together in grouped(pivots):
-        found |= learned_pivots(bench, together, folder, most)
-    for pivot, inversion in found.items():
-        if inversion.failed_at is not None:
-            log.warning("the pivot at %g is not finite at step %d", pivot.learning_rate, inversion.failed_at)
-    return {
-        pivot: inversion.rows if inversion.failed_at is None else torch.full_like(inversion.rows, torch.nan)
-        for pivot, inversion in found.items()
-    }
-
-
-def learned_pivots(
-    bench: Workbench, together: Sequence[InversionConfig], folder: Path, most: int
-) -> dict[InversionConfig, Inversion]:
-    """Pivots of one batch, from the store; all of them are learned if one is missing."""
-    content = {"pipeline": bench.model.fingerprint, "images": bench.concept.fingerprint}
-    hashes = {inversion_hash(pivot, **content): pivot for pivot in together}
-    with contextlib.ExitStack() as stack:
-        for run in sorted(hashes):
-            stack.enter_context(waited_for(folder / LEASES / f"{run}.lease"))
-        found = kept_trainings(
-            hashes,
-            make=lambda: invert(bench.pipeline, bench.concept.images, configs=together, most=most),
-            folder=folder,
-        )
-    return dict(zip(together, found, strict=True))
-
-
-def grouped(pivots: Sequence[InversionConfig]) -> list[list[InversionConfig]]:
-    """The pivots that can train as one batch."""
-    groups: dict[tuple, list[InversionConfig]] = {}
-    for pivot in pivots:
-        groups.setdefault(tuple(getattr(pivot, name) for name in SHARED), []).append(pivot)
-    return list(groups.values())
-
-
-@contextlib.contextmanager
-def waited_for(path: Path, *, every: float = 2.0) -> Iterator[None]:
-    """Hold a lease, if need be after its holder has let it go."""
-    with contextlib.ExitStack() as stack:
-        held = stack.enter_context(lease(path))
-        if not held:
-            log.info("another process learns the pivot %s: waiting for it", path.stem)
-        while not held:
-            time.sleep(every)
-            held = stack.enter_context(lease(path))
-        yield
-
-
 def subject_of(config: RunConfig) -> str:
     """What stands in S*'s place when a run's pictures are drawn."""
     match config.training:
@@ -177,7 +122,9 @@ def subject_of(config: RunConfig) -> str:
             return config.training.subject
         case ReferenceConfig():
             return config.training.class_word
-    return PLACEHOLDER
+        case ReuseConfig():
+            return PAIR if config.training.of else PLACEHOLDER
+    return placeholders(config.training.template_set)
 
 
 def learned_of(checkpoints: Sequence[tuple[Trained, int]]) -> Learned | None:
@@ -216,6 +163,8 @@ def metrics(bench: Workbench, config: RunConfig, found: Trained, start: Start) -
     """One row a step: loss, gradient norm, length of the path so far; at logged ones how far it has travelled."""
     if isinstance(found, Reference):
         return pd.DataFrame({"step": []})
+    if isinstance(config.training, ReuseConfig):
+        return travelled(bench.pipeline, found, start, class_word=bench.concept.class_word)
     steps = range(len(found.history["loss"]))
     table = pd.DataFrame({"step": steps} | {name: values.numpy() for name, values in found.history.items()})
     far = travelled(bench.pipeline, found, start, class_word=bench.concept.class_word)

@@ -16,7 +16,7 @@ from helpers.finetune import Finetuning
 from helpers.inversion import Inversion, embedding_table, word_rows
 from helpers.lora import adapted_modules, merged_norm, weight_norm
 from helpers.objective import Predict, in_parts, latent_moments, predictor, training_schedule
-from helpers.prompts import PLACEHOLDER
+from helpers.prompts import PLACEHOLDER, placeholders
 from helpers.sample import adapted
 
 PROBED = ("token", "class", "empty")
@@ -86,7 +86,7 @@ def of_inversion(
     """Distances of an inversion's rows. The model is frozen, so what it makes of other prompts stays as it was."""
     rows = found.checkpoints[step].to(pipeline.device)
     initial = found.initial[: len(rows)].to(pipeline.device)
-    texts = [f"a photo of {PLACEHOLDER}"]
+    texts = [f"a photo of {placeholders(found.config.template_set)}"]
     predicted = start.probe.predicted(start.predict(), states_of(pipeline, texts, rows))
     moved = function_distance(start.probe.epsilon(predicted), start.epsilon(texts, initial))
     rms = embedding_table(pipeline).square().mean().sqrt().item()

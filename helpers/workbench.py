@@ -10,10 +10,11 @@ from diffusers import StableDiffusionPipeline
 
 from helpers import prompts as words
 from helpers.concepts import Concept, load_concept
-from helpers.config import FinetuneConfig, SamplingConfig, content_hash, effective, tensor_hash
+from helpers.config import FinetuneConfig, SamplingConfig, effective
 from helpers.evaluation import Instruments
 from helpers.footprint import Footprint, footprint_of, pictures_that_fit
 from helpers.grid import EvaluationConfig, RunConfig
+from helpers.hashing import content_hash, tensor_hash
 from helpers.models import CHIBI, image_size, load_pipeline, pipeline_fingerprint
 from helpers.prompts import EditPrompt
 from helpers.scorers import Scorer, check_scorer, load_scorer

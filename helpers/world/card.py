@@ -12,8 +12,8 @@ import numpy as np
 from diffusers import StableDiffusionPipeline, UNet2DConditionModel
 from safetensors.torch import load_file
 
-from helpers.config import content_hash, tensor_hash
 from helpers.files import write_json, write_text
+from helpers.hashing import content_hash, tensor_hash
 from helpers.models import CHIBI, load_pipeline
 from helpers.results import entry
 from helpers.scorers import load_scorer

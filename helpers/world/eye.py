@@ -17,8 +17,8 @@ import matplotlib.pyplot as plt
 import numpy as np
 from diffusers import StableDiffusionPipeline
 
-from helpers.config import content_hash, tensor_hash
 from helpers.files import ROOT, aside, write_json
+from helpers.hashing import content_hash, tensor_hash
 from helpers.models import CHIBI, load_pipeline, pipeline_fingerprint
 from helpers.stats import Interval
 from helpers.world import measures

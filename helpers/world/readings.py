@@ -67,6 +67,8 @@ VALUES: dict[str, Sequence[str]] = {
 """What a prompt may ask for, as the reader says it."""
 FACTORS = ("background", "object", "art_style", "count", "place", "pose", "hair_style", "hair_colour", "garment")
 """Factors of `table`, beside x."""
+PARTS = ("hair_colour", "hair_style", "eyes", "garment", "garment_colour", "emblem", "accessory")
+"""What of a character `likeness` compares."""
 
 
 def table(readings: Readings) -> pd.DataFrame:
@@ -88,6 +90,48 @@ def looks_like(readings: Readings, character: w.Character) -> np.ndarray:
         shape = {"hair": "hair_style", "garment": "garment"}[part]
         shapes[:, slot] &= readings[f"{shape}_{slot}"] == getattr(character, shape)
     return np.where(np.isin(readings["art_style"].astype(str), COLOURLESS)[:, None], shapes, colours)
+
+
+def part_like(readings: Readings, character: w.Character, part: str) -> np.ndarray:
+    """For each picture and slot [n, SLOTS] whether one of PARTS is the character's: a colour within NEAR, both eyes in
+    colour and shape, another value equal. False where the reader abstains."""
+
+    def near(name: str, slot: int) -> np.ndarray:
+        return np.linalg.norm(readings[f"{name}_{slot}"] - np.array(getattr(character, name), float), axis=1) <= NEAR
+
+    found = []
+    for slot in range(SLOTS):
+        if part == "eyes":
+            shape = readings[f"eye_shape_{slot}"] == character.eye_shape
+            found.append(near("eye_left", slot) & near("eye_right", slot) & shape)
+        elif part.endswith("colour"):
+            found.append(near(part, slot))
+        else:
+            found.append(readings[f"{part}_{slot}"] == getattr(character, part))
+    return np.stack(found, axis=1)
+
+
+def likeness(readings: Readings, character: w.Character | None) -> pd.DataFrame:
+    """One row a picture: like_<part> for each of PARTS, of the figure with most parts like the character's.
+
+    Missing without a character, and of colours in a style that has none.
+    """
+    nobody = np.zeros((len(readings["count"]), SLOTS), bool)
+    parts = {part: nobody if character is None else part_like(readings, character, part) for part in PARTS}
+    best = sum(found.astype(int) for found in parts.values()).argmax(1)
+    rows = np.arange(len(best))
+    table = pd.DataFrame({f"like_{part}": found[rows, best] for part, found in parts.items()}).astype("boolean")
+    if character is None:
+        return table.mask(True)
+    coloured = [f"like_{part}" for part in PARTS if part == "eyes" or part.endswith("colour")]
+    table.loc[np.isin(readings["art_style"].astype(str), COLOURLESS), coloured] = pd.NA
+    return table
+
+
+def both_there(readings: Readings, first: w.Character, second: w.Character) -> np.ndarray:
+    """For each picture [n] whether it shows two figures of which one looks like each of two characters."""
+    one, other = looks_like(readings, first), looks_like(readings, second)
+    return (one[:, 0] & other[:, 1] | one[:, 1] & other[:, 0]) & (readings["count"] == 2)
 
 
 def hair_like(readings: Readings, character: w.Character) -> np.ndarray:

@@ -15,7 +15,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 from transformers import CLIPTextModel
 
-from helpers.config import content_hash, tensor_hash
+from helpers.hashing import content_hash, tensor_hash
 from helpers.world.fit import Fitted, fit, write_tensors
 from helpers.world.networks import make_scheduler, make_unet, make_vae, normalise_latents
 from helpers.world.reader import to_batch
