@@ -10,7 +10,7 @@ from helpers import clouds, scorers
 from helpers.clouds import Clouds, Pairs
 from helpers.config import InputError
 from helpers.hashing import tensor_hash
-from helpers.models import CHIBI
+from helpers.models import CHIBI, EMBEDDED
 from helpers.workbench import Workbench
 from helpers.world.population import HELD_OUT_NAMES, NAMES
 from helpers.world.reader import Reader, load_reader
@@ -150,9 +150,9 @@ def facts_of(bench: Workbench | None, both: Mapping[str, Clouds], given: Mapping
 
 def names_of(model: str) -> list[str]:
     """Names that a model knows beside the nouns of captions."""
-    return [*NAMES, *HELD_OUT_NAMES] if model == "chibi" else []
+    return [*NAMES, *HELD_OUT_NAMES] if model in EMBEDDED else []
 
 
 def reader_of(model: str, bench: Workbench | None) -> Reader | None:
     """Chibi's reader, for chibi."""
-    return load_reader(CHIBI / "reader", str(bench.pipeline.device)) if bench and model == "chibi" else None
+    return load_reader(CHIBI / "reader", str(bench.pipeline.device)) if bench and model in EMBEDDED else None

@@ -1,7 +1,8 @@
 """Scoring runs: pictures of the same prompts and noise for each of them, one row a picture.
 
 Pictures are drawn packed, seen, and let go, but for the few of a contact sheet: hundreds of runs need no
-more memory than one. Columns of a prompt (the paper's editability, diversity) stand in every row of it.
+more memory than one. Columns of a prompt (the paper's editability, diversity) stand in every row of it;
+`editability_share` is each picture's share in it, so that a mean over pictures is the score without its bias.
 """
 
 from __future__ import annotations
@@ -183,7 +184,8 @@ def described(prompts: Sequence[EditPrompt]) -> pd.DataFrame:
 def of_prompts(
     rows: pd.DataFrame, vectors: Tensor, prompts: Sequence[EditPrompt], instruments: Instruments
 ) -> pd.DataFrame:
-    """text_cosine of each picture; editability (of the mean vector) and diversity of its prompt in its run."""
+    """text_cosine of each picture; editability (of the mean vector) and diversity of its prompt in its run, and the
+    picture's share in the editability: what scores.editability_shares says."""
     texts = scores.embed_texts(instruments.scorer, [without_placeholder(prompt.text) for prompt in prompts])
     found = pd.DataFrame(index=rows.index)
     found["text_cosine"] = (vectors * texts[torch.tensor(rows["position"].to_numpy())]).sum(-1).numpy()
@@ -191,5 +193,6 @@ def of_prompts(
         mine = vectors[torch.tensor(members.to_numpy())].unsqueeze(0)
         text = texts[position : position + 1]
         found.loc[members, "editability"] = scores.editability_of_mean(mine, text).item()
+        found.loc[members, "editability_share"] = scores.editability_shares(mine, text)[0].numpy()
         found.loc[members, "diversity"] = scores.diversity(mine).item() if len(members) > 1 else None
     return found

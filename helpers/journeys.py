@@ -18,6 +18,7 @@ from helpers.config import InputError, InversionConfig, SamplingConfig
 from helpers.grid import RunConfig
 from helpers.interpolation import Frame
 from helpers.inversion import usual_learning_rate, word_rows
+from helpers.models import EMBEDDED
 from helpers.sights import People, Sights, evenness, look_at
 from helpers.stats import Interval, mean_of_units
 from helpers.tokens import class_word_ids
@@ -151,7 +152,7 @@ def travel(
 def companions(concept: str, *, model: str, count: int) -> list[str]:
     """A concept and at most count - 1 others like it: chibi's newcomers, if it is one of them."""
     newcomers = [*DEVELOP, *CONFIRM]
-    if model != "chibi" or concept not in newcomers:
+    if model not in EMBEDDED or concept not in newcomers:
         return [concept]
     return [concept, *(name for name in newcomers if name != concept)][:count]
 

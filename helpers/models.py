@@ -14,7 +14,7 @@ from typing import Any
 import diffusers
 import torch
 import transformers
-from diffusers import StableDiffusionPipeline
+from diffusers import StableDiffusionPipeline, UNet2DConditionModel
 
 from helpers.config import InputError
 from helpers.files import ROOT
@@ -22,6 +22,8 @@ from helpers.hashing import content_hash, tensor_hash
 
 CHIBI = ROOT / "data" / "chibi"
 """Folder of the embedded world's models."""
+EMBEDDED = ("chibi", "chibi-b")
+"""Names of the embedded models: the second has another UNet, of another shape and seed, on which signs are checked."""
 HUB_ID = re.compile(r"\w[\w.-]*/\w[\w.-]*")
 OF_TEXT_ENCODER = ("hidden_act", "num_attention_heads", "layer_norm_eps", "eos_token_id")
 """What its weights do not say about what it computes."""
@@ -46,7 +48,7 @@ def load_pipeline(source: str, *, device: str = "auto", dtype: torch.dtype = tor
     """A frozen Stable Diffusion 1.x or 2.x pipeline, in evaluation mode.
 
     Args:
-        source: "chibi" (the embedded model), a folder in diffusers' layout, or a hub id "owner/name".
+        source: "chibi" or "chibi-b" (the embedded models), a folder in diffusers' layout, or a hub id "owner/name".
         device: see pick_device.
         dtype: of all weights.
 
@@ -73,11 +75,13 @@ def load_pipeline(source: str, *, device: str = "auto", dtype: torch.dtype = tor
         raise
     except Exception as error:  # of any of the libraries below; the user gets one sentence, the cause stays chained
         raise cannot_load("model", source, "a folder in diffusers' layout with safetensors weights", error) from error
+    if source == "chibi-b":
+        pipeline.unet = UNet2DConditionModel.from_pretrained(CHIBI / "unet_b", use_safetensors=True, dtype=dtype)
     return _frozen(pipeline.to(place), source)
 
 
 def _pipeline_location(source: str) -> str:
-    if source == "chibi":
+    if source in EMBEDDED:
         if not (CHIBI / "pipeline").is_dir():
             raise InputError("the embedded model is missing (data/chibi/pipeline): run `make world` to train it.")
         return str(CHIBI / "pipeline")

@@ -81,6 +81,24 @@ def editability_of_mean(images: Tensor, texts: Tensor) -> Tensor:
     return (normalize(images.mean(dim=1), dim=-1) * texts).sum(dim=-1)
 
 
+def editability_shares(images: Tensor, texts: Tensor) -> Tensor:
+    """Each image's share in `editability_of_mean`: the jackknife's pseudo-values (Tukey 1958), shapes as there.
+
+    A mean vector of few images is long for what they have in common, so that the score depends on their number. The
+    mean of these values is the score without that bias to first order, and they are one number an image: intervals
+    and differences are those of a mean.
+
+    Returns:
+        [P, N].
+    """
+    count = images.shape[1]
+    if count == 1:
+        return (images * texts.unsqueeze(1)).sum(dim=-1)
+    others = (images.sum(dim=1, keepdim=True) - images) / (count - 1)  # the mean without each image
+    without = (normalize(others, dim=-1) * texts.unsqueeze(1)).sum(dim=-1)
+    return count * editability_of_mean(images, texts).unsqueeze(1) - (count - 1) * without
+
+
 def mean_editability(images: Tensor, texts: Tensor) -> Tensor:
     """Mean of the images' cosines with the text, as in the paper's code; shapes as above, returns [P]."""
     return (images * texts.unsqueeze(1)).sum(dim=-1).mean(dim=1)

@@ -22,6 +22,7 @@ from helpers.cost import Cost, cost_of, duration
 from helpers.footprint import pictures_that_fit
 from helpers.grid import Batch, RunConfig, batches, load_grid, pictures_a_step
 from helpers.leases import LEASES, lease
+from helpers.models import EMBEDDED
 from helpers.perform import described, perform, status_of
 from helpers.trained import check
 from helpers.workbench import load_model, prompts_of, run_hash, workbench_of
@@ -117,7 +118,7 @@ def planned_batches(configs: Sequence[RunConfig], device: str, *, together: int 
     found: list[Batch] = []
     for name in dict.fromkeys(config.model for config in configs):
         mine = [config for config in configs if config.model == name]
-        if name == "chibi":
+        if name in EMBEDDED:
             for evaluation in {config.evaluation for config in mine}:
                 check_asks(prompts_of(evaluation)[0])
         model = load_model(name, device)

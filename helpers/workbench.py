@@ -15,7 +15,7 @@ from helpers.evaluation import Instruments
 from helpers.footprint import Footprint, footprint_of, pictures_that_fit
 from helpers.grid import EvaluationConfig, RunConfig
 from helpers.hashing import content_hash, tensor_hash
-from helpers.models import CHIBI, image_size, load_pipeline, pipeline_fingerprint
+from helpers.models import CHIBI, EMBEDDED, image_size, load_pipeline, pipeline_fingerprint
 from helpers.prompts import EditPrompt
 from helpers.scorers import Scorer, check_scorer, load_scorer
 from helpers.world.chibi import chibi_instruments
@@ -71,7 +71,7 @@ def load_workbench(model: str, scorer: str, concept: str, images: int, device: s
     judge = _scorer(scorer, device)
     pictures = load_concept(concept, size=image_size(loaded.pipeline), count=images)
     instruments, read_by = Instruments(scorer=judge), ""
-    if model == "chibi" and pictures.scenes:
+    if model in EMBEDDED and pictures.scenes:
         instruments, read_by = chibi_instruments(judge, pictures, CHIBI / "reader", str(loaded.pipeline.device))
     fingerprints = {
         "pipeline": loaded.fingerprint,

@@ -48,6 +48,14 @@ def test_fingerprint_covers_the_schedule():
     )
 
 
+def test_the_second_embedded_model_differs_in_its_unet_alone():
+    first, second = (models.load_pipeline(name, device="cpu") for name in models.EMBEDDED)
+    assert first.unet.config.block_out_channels != second.unet.config.block_out_channels
+    assert not any(p.requires_grad for p in second.unet.parameters()) and not second.unet.training
+    words = [p.text_encoder.get_input_embeddings().weight for p in (first, second)]
+    assert torch.equal(*words) and models.pipeline_fingerprint(first) != models.pipeline_fingerprint(second)
+
+
 @pytest.mark.parametrize(
     ("source", "part"),
     [

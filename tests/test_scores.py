@@ -69,3 +69,18 @@ def test_outside_of_the_mask_is_grey():
     masked = scores.on_grey(images, masks)
     assert torch.equal(masked.movedim(1, -1)[masks], images.movedim(1, -1)[masks])
     assert (masked.movedim(1, -1)[~masks] == 128).all() and masked.dtype == torch.uint8
+
+
+def test_shares_in_the_editability_do_not_depend_on_how_many_pictures_there_are():
+    generator = torch.Generator().manual_seed(0)
+    mean, text = torch.nn.functional.normalize(torch.randn(2, 16, generator=generator), dim=-1)
+    noisy = mean + 0.3 * torch.randn(4000, 4, 16, generator=generator)  # 4,000 prompts of 4 pictures
+    images, texts = torch.nn.functional.normalize(noisy, dim=-1), text.expand(4000, 16)
+    truth = scores.editability_of_mean(images.flatten(0, 1)[None], text[None])
+    few, corrected = scores.editability_of_mean(images, texts).mean(), scores.editability_shares(images, texts).mean()
+    assert abs(corrected - truth) < abs(few - truth) / 3
+    shares = scores.editability_shares(images[:1], texts[:1])[0]
+    loo = [scores.editability_of_mean(images[:1, [j for j in range(4) if j != i]], texts[:1]).item() for i in range(4)]
+    whole = scores.editability_of_mean(images[:1], texts[:1]).item()
+    assert shares.tolist() == pytest.approx([4 * whole - 3 * value for value in loo], abs=1e-5)
+    assert torch.equal(scores.editability_shares(images[:1, :1], texts[:1])[0], images[0, :1] @ text)
