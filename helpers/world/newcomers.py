@@ -1,7 +1,8 @@
 """Draw the concepts to learn: `python -m helpers.world.newcomers` writes data/concepts, the same every time.
 
 A newcomer has three factors without a name inside the reach of training pictures and one outside it.
-Each concept has 25 training pictures (the first five differ in pose, place and background) and 20 that only score.
+Each concept has 25 training pictures (the first five differ in pose, place and background) and 20 that only score;
+further controls have 10 of each.
 """
 
 from __future__ import annotations
@@ -18,14 +19,22 @@ from PIL import Image
 from helpers.files import ROOT, folder_aside
 from helpers.world import scene as w
 from helpers.world.draw import draw
-from helpers.world.population import NAMES, appearance_names, goes_together, named_characters, sample_character
+from helpers.world.population import appearance_names, goes_together, named_characters, sample_character
 from helpers.world.sampling import object_place, place_figure
 from helpers.world.scene import Character, Scene, rng, to_json, unnamed_colour
 
 log = logging.getLogger(__name__)
 TRAINING, FIRST, SCORE_ONLY = 25, 5, 20
+FEW = 10
+"""Pictures of either sort of a further control."""
 DEVELOP = ("alba", "brio", "cyra", "dune", "echo", "fern")
 CONFIRM = ("gale", "hex", "iris", "jade", "kite", "lark")
+NAMED = ("fumi", "goro", "hana", "iko", "juno", "kimo")
+"""Characters that training pictures show and captions name: what their names draw is the ceiling of a token."""
+PAIRS = tuple(zip(DEVELOP + CONFIRM, (DEVELOP + CONFIRM)[1:], strict=False))[::2]
+"""Two newcomers in one picture."""
+NAMED_PAIRS = (("aki", "bibo"), ("chiko", "dara"), ("emi", "fumi"), ("goro", "hana"), ("iko", "juno"), ("kimo", "lulu"))
+"""Two named characters in one picture."""
 INSIDE = ("hair_style", "emblem", "eyes")  # beside hair and garment colour, which are always unnamed
 OUTSIDE = ("odd eyes", "wide eyes", "cross", "diamond", "crown")
 
@@ -160,11 +169,29 @@ def concepts() -> dict[str, tuple[list[Scene], dict]]:
         variant | {"kind": "style", "class_word": "painting"},
     )
     control = {"kind": "control", "set": "develop", "class_word": "character"}
-    name = NAMES[5]
-    everything[f"named-{name}"] = (scenes_of([named_characters()[name]], "named"), control | {"ceiling": name})
-    strangers = [newcomer(100 + i).character for i in range(5)]
-    everything["five-strangers"] = (scenes_of(strangers, "strangers"), control | {"null": "five different characters"})
-    return everything
+    named = named_characters()
+    everything["named-fumi"] = (scenes_of([named["fumi"]], "named"), control | {"ceiling": "fumi"})
+    null = control | {"null": "five different characters"}
+    strangers = [newcomer(100 + i).character for i in range(5 * len(DEVELOP))]
+    everything["five-strangers"] = (scenes_of(strangers[:5], "strangers"), null)
+    further: dict[str, tuple[list[Scene], dict]] = {}
+    for name in NAMED[1:]:
+        further[f"named-{name}"] = (scenes_of([named[name]], f"named {name}"), control | {"ceiling": name})
+    for k in range(1, len(DEVELOP)):
+        five = strangers[5 * k : 5 * (k + 1)]
+        further[f"five-strangers-{k + 1}"] = (scenes_of(five, f"strangers {k + 1}"), null)
+    for pair in PAIRS[1:]:
+        people = [newcomers[name].character for name in pair]
+        further["-and-".join(pair)] = (scenes_of_pair(*people), variant | {"kind": "pair", "members": list(pair)})
+    for pair in NAMED_PAIRS:
+        people = [named[name] for name in pair]
+        further["-and-".join(pair)] = (scenes_of_pair(*people), control | {"kind": "pair", "members": list(pair)})
+    return everything | {name: (few_of(scenes), about) for name, (scenes, about) in further.items()}
+
+
+def few_of(scenes: list[Scene]) -> list[Scene]:
+    """The first training pictures and the last ones that score."""
+    return scenes[:FEW] + scenes[-FEW:]
 
 
 def write_concept(folder: Path, scenes: list[Scene], about: dict) -> None:
@@ -179,9 +206,9 @@ def write_concept(folder: Path, scenes: list[Scene], about: dict) -> None:
         description = {
             "name": folder.name,
             **about,
-            "training": TRAINING,
+            "training": TRAINING if len(scenes) > 2 * FEW else FEW,
             "default_training": FIRST,
-            "score_only": SCORE_ONLY,
+            "score_only": SCORE_ONLY if len(scenes) > 2 * FEW else FEW,
         }
         (aside / "concept.json").write_text(json.dumps(description, indent=2) + "\n")
 
