@@ -47,7 +47,7 @@ class EvaluationConfig:
     photo: str = "a photo of S*"
     """Prompt whose pictures are compared with the concept's own (2208.01618, section 5.1)."""
     photos: int = 64
-    """Pictures of it."""
+    """Pictures of it; 0 draws none."""
     edits: str = "edits"
     """Edit prompts: a name in data/prompts, or a YAML file."""
     per_kind: int = 0
@@ -62,7 +62,9 @@ class EvaluationConfig:
     """How they are drawn."""
 
     def __post_init__(self) -> None:
-        require_positive(self, "photos", "edited")
+        require_positive(self, "edited")
+        if self.photos < 0:
+            raise InputError(f"photos is {self.photos}: give a number of pictures, 0 for none.")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -88,6 +88,42 @@ def jackknife_each(
     return found
 
 
+def bootstrap(
+    statistics: Callable[[np.ndarray], Mapping[str, float]],
+    *,
+    n: int,
+    unit: str,
+    draws: int = 2000,
+    seed: int = 0,
+    level: float = LEVEL,
+) -> dict[str, Interval]:
+    """Percentile intervals of statistics that are not smooth, such as a breakpoint or the best of several (Efron 1979).
+
+    Args:
+        statistics: of the indices of units drawn with repetition, to numbers by name; a number that is not finite (a
+            draw where there is none) counts as one of the largest.
+        n: number of units, 2 or more.
+        unit: their name, in the plural.
+        draws: how often units are drawn.
+        seed: of the draws.
+        level: of the intervals.
+
+    Raises:
+        ValueError: fewer than 2 units.
+    """
+    if n < 2:
+        raise ValueError(f"an interval over {unit} needs 2 or more of them, not {n}")
+    g = np.random.default_rng(seed)
+    values = statistics(np.arange(n))
+    drawn = [statistics(g.integers(n, size=n)) for _ in range(draws)]
+    ends = (1 - level) / 2, (1 + level) / 2
+    found = {}
+    for name, value in values.items():
+        low, high = np.quantile([row[name] for row in drawn], ends, method="inverted_cdf")
+        found[name] = Interval(value=value, low=float(low), high=float(high), n=n, unit=unit)
+    return found
+
+
 def mean_of_units(values: np.ndarray, unit: str, *, level: float = LEVEL) -> Interval:
     """Mean of values [n], one a unit, with its t interval."""
     return jackknife(lambda chosen: float(values[chosen].mean()), n=len(values), unit=unit, level=level)

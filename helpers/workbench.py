@@ -110,6 +110,8 @@ def fitting(config: SamplingConfig, bench: Workbench, *, share: float) -> Sampli
 def prompts_of(evaluation: EvaluationConfig) -> tuple[tuple[EditPrompt, ...], tuple[int, ...]]:
     """The prompts that are drawn, the photo first, and how many pictures of each."""
     edits = words.load_edit_prompts(words.edit_file(evaluation.edits))
+    if evaluation.combinations:
+        edits = tuple(edit for edit in edits if edit.combination in evaluation.combinations)
     edits = words.few_of_each_kind(edits, evaluation.per_kind) if evaluation.per_kind else edits
     edits = tuple(edit for edit in edits if edit.text != evaluation.photo)
     photo = EditPrompt(kind="photo", text=evaluation.photo)

@@ -10,16 +10,16 @@ from helpers.files import ROOT
 LAYERS = {
     1: "arithmetic concepts config features files hashing models plan progress prompts scorers world.backdrops "
     "world.canvas world.captions world.draw world.edits world.figure world.newcomers world.pen "
-    "world.population world.reader world.readings world.sampling world.scene world.styles world.things "
-    "world.vocabulary",
-    2: "attention clouds contrast distances evaluation finetune flow footprint geometry grid interpolation "
-    "inversion lora objective probes regularizers sample scores sights states stats terms textspace tokens "
-    "train travelled",
+    "world.population world.reader world.readings world.sampling world.scene world.spoken world.styles "
+    "world.things world.vocabulary",
+    2: "attention clouds contrast curves distances evaluation finetune flow footprint geometry grid "
+    "interpolation inversion lora objective probes regularizers sample scores sights states stats terms "
+    "textspace tokens train travelled",
     3: "artifacts bootstrap check clip_inputs clip_paths clip_report clip_states cost figures geometry_figures "
-    "journeys kept lab leases lint parameters perform personalise pivots reused publish publish_html "
-    "publish_run results store sweep tradeoff trained workbench world.build world.card world.chibi world.clip "
-    "world.export world.eye world.fit world.instruments world.measures world.nearmiss world.networks "
-    "world.pilot world.rendered world.stages",
+    "inversion_casts inversion_runs inversion_sizes journeys kept lab leases lint parameters perform "
+    "personalise pivots reused publish publish_html publish_run results store sweep tradeoff trained "
+    "workbench world.build world.card world.chibi world.clip world.export world.eye world.fit "
+    "world.instruments world.measures world.nearmiss world.networks world.pilot world.rendered world.stages",
 }
 LAYER = {f"helpers.{name}": layer for layer, names in LAYERS.items() for name in names.split()}
 ALONE = {"helpers", "helpers.__main__", "helpers.world"}

@@ -116,13 +116,13 @@ def likeness(readings: Readings, character: w.Character | None) -> pd.DataFrame:
 
     Missing without a character, and of colours in a style that has none.
     """
-    nobody = np.zeros((len(readings["count"]), SLOTS), bool)
-    parts = {part: nobody if character is None else part_like(readings, character, part) for part in PARTS}
+    if character is None:
+        columns = [f"like_{part}" for part in PARTS]
+        return pd.DataFrame(pd.NA, index=range(len(readings["count"])), columns=columns, dtype="boolean")
+    parts = {part: part_like(readings, character, part) for part in PARTS}
     best = sum(found.astype(int) for found in parts.values()).argmax(1)
     rows = np.arange(len(best))
     table = pd.DataFrame({f"like_{part}": found[rows, best] for part, found in parts.items()}).astype("boolean")
-    if character is None:
-        return table.mask(True)
     coloured = [f"like_{part}" for part in PARTS if part == "eyes" or part.endswith("colour")]
     table.loc[np.isin(readings["art_style"].astype(str), COLOURLESS), coloured] = pd.NA
     return table
