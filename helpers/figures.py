@@ -18,11 +18,15 @@ import pandas as pd
 import seaborn
 from IPython.display import display, update_display
 from matplotlib.figure import Figure
+from PIL import Image
 
 from helpers.stats import Interval
 
 DPI = 192
 """Pixels an inch of a saved figure; pages show 96, so that figures are sharp on dense screens."""
+
+PICTURES = "pictures"
+"""Label of figures that hold pictures, of which every colour counts."""
 
 THEME = {
     "figure.figsize": (7.0, 4.0),
@@ -127,6 +131,10 @@ def show(figure: Figure, *, caption: str, alt: str) -> None:
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=DPI, metadata={"Software": None})
     plt.close(figure)
+    if figure.get_label() != PICTURES:  # lines and letters need few colours, and a report a third of the room then
+        with Image.open(io.BytesIO(buffer.getvalue())) as drawn:
+            buffer = io.BytesIO()
+            drawn.convert("RGB").quantize(256, dither=Image.Dither.NONE).save(buffer, "PNG", optimize=True)
     width = round(figure.get_figwidth() * 96)
     data = base64.b64encode(buffer.getvalue()).decode("ascii")
     image = f'<img src="data:image/png;base64,{data}" width="{width}" alt="{html.escape(alt)}">'
@@ -161,7 +169,7 @@ def contact_sheet(
     canvas = _tile(images.repeat(zoom, axis=1).repeat(zoom, axis=2), columns=columns, gap=gap)
     left = 24 + max((15 * len(label) for label in row_labels), default=0)
     height, width = canvas.shape[0] + gap, canvas.shape[1] + left
-    figure = plt.figure(figsize=(width / DPI, height / DPI), layout="none")
+    figure = plt.figure(figsize=(width / DPI, height / DPI), layout="none", label=PICTURES)
     axes = figure.add_axes((left / width, 0, canvas.shape[1] / width, canvas.shape[0] / height))
     axes.imshow(canvas, interpolation="nearest", aspect="auto", extent=(0, canvas.shape[1], canvas.shape[0], 0))
     axes.grid(False)
@@ -174,15 +182,26 @@ def contact_sheet(
     return figure
 
 
-def intervals(groups: Mapping[str, Mapping[str, Interval]], *, bounds: Mapping[str, float], label: str) -> Figure:
-    """Draw numbers with their intervals, a row each, one marker a condition; a tick shows a row's bound."""
-    rows = list(next(iter(groups.values())))
-    figure, axes = plt.subplots(figsize=(7, 0.7 + 0.42 * len(rows)))
+def intervals(
+    groups: Mapping[str, Mapping[str, Interval]],
+    *,
+    bounds: Mapping[str, float],
+    label: str,
+    styles: Mapping[str, Mapping[str, Any]] | None = None,
+) -> Figure:
+    """Draw numbers with their intervals, a row each, one marker a condition; a tick shows a row's bound.
+
+    A condition may lack a row; its colour and marker are those of `mark` unless `styles` gives others.
+    """
+    rows = list(dict.fromkeys(row for numbers in groups.values() for row in numbers))
+    figure, axes = plt.subplots(figsize=(7, 0.7 + max(0.42, 0.14 * len(groups)) * len(rows)))
+    step = min(0.22, 0.8 / len(groups))
     for offset, (condition, numbers) in enumerate(groups.items()):
-        points = [numbers[row] for row in rows]
-        spread = np.array([[max(0.0, p.value - p.low), max(0.0, p.high - p.value)] for p in points]).T
-        heights = np.arange(len(rows)) + 0.22 * (offset - (len(groups) - 1) / 2)
-        axes.errorbar([p.value for p in points], heights, xerr=spread, ls="", **mark(condition))
+        here = [n for n, row in enumerate(rows) if row in numbers]
+        points = [numbers[rows[n]] for n in here]
+        heights = np.array(here) + step * (offset - (len(groups) - 1) / 2)
+        style = styles[condition] if styles else mark(condition)
+        axes.errorbar([p.value for p in points], heights, xerr=spread(points), ls="", **style)
     marked = [row for row in rows if row in bounds]
     heights = [rows.index(row) for row in marked]
     if marked:
@@ -191,6 +210,11 @@ def intervals(groups: Mapping[str, Mapping[str, Interval]], *, bounds: Mapping[s
     axes.set_ylim(len(rows) - 0.5, -0.5)
     axes.legend(loc="center left", bbox_to_anchor=(1, 0.5))
     return figure
+
+
+def spread(points: Sequence[Interval]) -> np.ndarray:
+    """[2, N] how far each interval goes below and above its number, as matplotlib's error bars want it."""
+    return np.array([[max(0.0, p.value - p.low), max(0.0, p.high - p.value)] for p in points]).T
 
 
 def plane(

@@ -158,11 +158,10 @@ def described(config: RunConfig, bench: Workbench) -> dict[str, Any]:
     return plain | {"fingerprints": bench.fingerprints}
 
 
-def as_png(pictures: Tensor) -> bytes:
-    """Pictures [M, 3, S, S] uint8 as one PNG, SHEET_WIDTH a row."""
+def as_png(pictures: Tensor, width: int = SHEET_WIDTH) -> bytes:
+    """Pictures [M, 3, S, S] uint8 as one PNG, `width` of them a row."""
     rows = [
-        torch.cat([*row, *[torch.full_like(row[0], 255)] * (SHEET_WIDTH - len(row))], dim=2)
-        for row in pictures.split(SHEET_WIDTH)
+        torch.cat([*row, *[torch.full_like(row[0], 255)] * (width - len(row))], dim=2) for row in pictures.split(width)
     ]
     content = io.BytesIO()
     Image.fromarray(torch.cat(rows, dim=1).permute(1, 2, 0).numpy()).save(content, "PNG", optimize=True)

@@ -16,10 +16,12 @@ LAYERS = {
     "interpolation inversion lora objective probes regularizers sample scores sights states stats terms "
     "textspace tokens train travelled",
     3: "artifacts bootstrap check clip_inputs clip_paths clip_report clip_states cost figures geometry_figures "
-    "inversion_casts inversion_runs inversion_sizes journeys kept lab leases lint parameters perform "
-    "personalise pivots reused publish publish_html publish_run results store sweep tradeoff trained "
-    "workbench world.build world.card world.chibi world.clip world.export world.eye world.fit "
-    "world.instruments world.measures world.nearmiss world.networks world.pilot world.rendered world.stages",
+    "inversion_casts inversion_factors inversion_figures inversion_prepared inversion_report inversion_runs "
+    "inversion_sizes inversion_table inversion_uses inversion_verdicts journeys kept lab leases lint "
+    "parameters perform personalise pivots reused publish publish_html publish_run results store sweep "
+    "tradeoff trained workbench world.build world.card world.chibi world.clip world.export world.eye "
+    "world.fit world.instruments world.measures world.nearmiss world.networks world.pilot world.rendered "
+    "world.stages",
 }
 LAYER = {f"helpers.{name}": layer for layer, names in LAYERS.items() for name in names.split()}
 ALONE = {"helpers", "helpers.__main__", "helpers.world"}

@@ -1,0 +1,101 @@
+"""What report 02 needs of its models and concepts before it compares anything: hashes, references, pictures to show."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from PIL import Image
+
+from helpers import store
+from helpers.concepts import Concept
+from helpers.evaluation import ON_SHEET
+from helpers.files import write_bytes
+from helpers.inversion_factors import ceiling_of, reach_of
+from helpers.inversion_runs import Labelled
+from helpers.inversion_table import own_pictures
+from helpers.perform import SHEET_WIDTH, as_png
+from helpers.workbench import prompts_of, run_hash, workbench_of
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prepared:
+    """Of all runs of a report."""
+
+    runs: Mapping[str, list[Labelled]]
+    """By hash; a run that serves several sections has several labels."""
+    own: pd.DataFrame
+    """See inversion_table.own_pictures: of each concept and prompt."""
+    concepts: Mapping[str, Concept]
+    reaches: Mapping[str, Mapping[str, str]]
+    """See inversion_factors.reach_of: of chibi's newcomers."""
+    ceilings: pd.DataFrame
+    """concept, part, like: how often the reader finds a newcomer's parts in its own pictures."""
+
+
+def prepared(labelled: Sequence[Labelled], device: str) -> Prepared:
+    """Go through models and concepts, each once."""
+    runs: dict[str, list[Labelled]] = {}
+    own, ceilings, concepts, reaches = [], [], {}, {}
+    of_bench: dict[tuple, list[Labelled]] = {}
+    for one in labelled:
+        config = one.config
+        of_bench.setdefault((config.model, config.concept, config.images), []).append(one)
+    for mine in (of_bench[key] for key in sorted(of_bench)):
+        bench = workbench_of(mine[0].config, device)
+        for one in mine:
+            runs.setdefault(run_hash(one.config, bench), []).append(one)
+        name = bench.concept.name
+        concepts.setdefault(name, bench.concept)
+        asked = sorted({p.text for one in mine for p in prompts_of(one.config.evaluation)[0] if p.kind != "photo"})
+        own.append(own_pictures(bench.concept, bench.instruments, asked))
+        if "inside_reach" in bench.concept.facts and name not in reaches and bench.instruments.look:
+            reaches[name] = reach_of(bench.concept)
+            ceilings.append(ceiling_of(bench.concept, bench.instruments))
+    return Prepared(
+        runs=runs,
+        own=pd.concat(own).drop_duplicates(["concept", "prompt"], ignore_index=True),
+        concepts=concepts,
+        reaches=reaches,
+        ceilings=pd.concat(ceilings, ignore_index=True) if ceilings else pd.DataFrame(),
+    )
+
+
+def tiles_of(folder: Path, run: str, one: Labelled, prompt: str, columns: int) -> np.ndarray:
+    """The first pictures [columns, S, S, 3] that a run drew of a prompt, at most ON_SHEET."""
+    asked, counts = prompts_of(one.config.evaluation)
+    before = 0
+    for edit, count in zip(asked, counts, strict=True):
+        if edit.text == prompt:
+            break
+        before += min(ON_SHEET, count)
+    with Image.open(folder / run / "samples.png") as picture:
+        pixels = np.array(picture.convert("RGB"))
+    size = pixels.shape[1] // SHEET_WIDTH
+    grid = pixels.reshape(-1, size, SHEET_WIDTH, size, 3).swapaxes(1, 2).reshape(-1, size, size, 3)
+    return grid[before : before + columns]
+
+
+def sheet(rows: Sequence[tuple[str, str]], prepared: Prepared, *, columns: int, folder: Path, kept: Path) -> np.ndarray:
+    """Pictures [R * columns, S, S, 3] of R runs and prompts; from the store, where they are kept too, else as kept.
+
+    Args:
+        rows: a run's hash and one of its prompts each.
+        prepared: knows the runs.
+        columns: pictures a row.
+        folder: the store.
+        kept: a PNG of the whole sheet, which is written where the store has all runs and read where it has not.
+    """
+    if all((folder / run / "samples.png").is_file() for run, _ in rows):
+        found = [tiles_of(folder, run, prepared.runs[run][0], prompt, columns) for run, prompt in rows]
+        write_bytes(kept, as_png(torch.from_numpy(np.concatenate(found)).permute(0, 3, 1, 2), columns))
+        return np.concatenate(found)
+    committed = store.COMMITTED / kept.parent.name / kept.name
+    with Image.open(kept if kept.is_file() else committed) as picture:
+        pixels = np.array(picture.convert("RGB"))
+    size = pixels.shape[1] // columns
+    return pixels.reshape(-1, size, columns, size, 3).swapaxes(1, 2).reshape(-1, size, size, 3)

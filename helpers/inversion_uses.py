@@ -1,0 +1,109 @@
+"""What a learned token is used for in report 02: beside things, in pairs, as a style; and whom the scores mislead."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import pandas as pd
+
+from helpers import stats
+from helpers.inversion_report import Scores, against, misranking, of_section, score, scored
+from helpers.inversion_runs import CLASS_WORD, Labelled
+from helpers.inversion_table import normalised
+from helpers.stats import Interval
+
+WAYS_OF_TWO = ("two characters", "learned apart", "learned together", "two names")
+SHARES = ("edit", "identity", "joint")
+KINDS = ("object", "companion", "background", "style", "pose")
+CONTROLS = ("named", "strangers")
+
+
+def known_scores(numbers: Mapping[str, Interval | None]) -> dict[str, Interval]:
+    """Without those that are not known."""
+    return {name: number for name, number in numbers.items() if number is not None}
+
+
+def two_in_one(rows: pd.DataFrame) -> tuple[Scores, dict[str, Interval]]:
+    """Pictures of two characters: shares with both right, with two figures, with both right in a new place; and what
+    names have over learned tokens, and tokens trained together over tokens trained apart."""
+    photo = rows["kind"] == "photo"
+    rows = rows.assign(both=rows["identity"].where(photo), two=(rows["read_count"] == 2).where(photo))
+    names = {"both": "both right", "two": "two figures", "joint": "both right in a new place"}
+    found = {
+        way: known_scores({said: score(rows[rows["condition"] == way], value) for value, said in names.items()})
+        for way in WAYS_OF_TWO
+    }
+    learned, named = (found[way]["both right"] for way in ("learned apart", "two names"))
+    together = against(rows, "learned together", "learned apart", "both")
+    return found, {"names over learned": stats.difference(named, learned), "together over apart": together}
+
+
+def by(rows: pd.DataFrame, column: str, values: Sequence[str], best: str) -> Scores:
+    """Shares read right with the class word (of which no identity is asked) and at a rate, by kind or combination."""
+    wanted = [(CLASS_WORD, "edit"), *((best, share) for share in SHARES)]
+    found = {}
+    for value in values:
+        mine = rows[rows[column] == value]
+        numbers = {f"{name}: {share}": score(mine[mine["condition"] == name], share) for name, share in wanted}
+        if numbers := known_scores(numbers):
+            found[value] = numbers
+    return found
+
+
+def of_style(rows: pd.DataFrame, style: str) -> Scores:
+    """Shares of pictures in a style, with the edit right, and reconstruction, of each condition."""
+    rows = rows.assign(style=(rows["read_art_style"] == style).astype(float))
+    return {
+        str(name): known_scores(
+            {
+                "style right": score(mine, "style"),
+                "edit right": score(mine, "edit"),
+                "reconstruction": score(mine[mine["kind"] == "photo"], "reconstruction_unseen"),
+            }
+        )
+        for name, mine in rows.groupby("condition", observed=True)
+    }
+
+
+def controls(rows: pd.DataFrame, labels: pd.DataFrame, own: pd.DataFrame) -> Scores:
+    """Scores of the controls; none where they were not run."""
+    found: Scores = {}
+    for section in CONTROLS:
+        mine = of_section(rows, labels, section)
+        if len(mine):
+            mine = normalised(mine, labels, own)
+            of_each = scored(mine, list(dict.fromkeys(mine["condition"])))
+            found |= {f"{section}: {condition}": numbers for condition, numbers in of_each.items()}
+    return found
+
+
+def rankings(tried: pd.DataFrame, seen: pd.DataFrame, ways: Sequence[str], rates: Sequence[str]) -> dict[str, Interval]:
+    """How often each score misleads about each reading: over all configurations, and over rates by combination.
+
+    Args:
+        tried: all configurations, normalised.
+        seen: prompts for things that training pictures show together, at all rates.
+        ways: all configurations.
+        rates: learning rates.
+    """
+    pairs = [("kept", "identity"), ("obeyed", "edit"), ("text_cosine", "edit")]
+    pairs += [(score, "joint") for score in ("kept", "obeyed", "text_cosine")]
+    found = {f"{score} for {truth}": misranking(tried, ways, score, truth) for score, truth in pairs}
+    parts = {
+        "one thing": tried[tried["combination"] == "single"],
+        "seen together": seen.assign(obeyed=seen["editability_share"]),
+        "held out": tried[tried["combination"] == "held-out"],
+    }
+    for name, mine in parts.items():
+        found[f"obeyed for edit, {name}"] = misranking(mine, rates, "obeyed", "edit")
+    return known_scores(found)
+
+
+def runs_of(finished: Mapping[str, Sequence[Labelled]], concept: str, seed: int) -> dict[tuple[str, str], str]:
+    """The run of each section and condition of one concept and seed."""
+    return {
+        (one.section, one.condition): run
+        for run, many in finished.items()
+        for one in many
+        if one.config.concept == concept and one.config.training.seed == seed
+    }

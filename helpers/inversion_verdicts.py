@@ -1,0 +1,136 @@
+"""Which distance explains the scores of report 02, and what became of its hypotheses."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from helpers import curves, results
+from helpers.inversion_report import known
+from helpers.inversion_table import DISTANCES
+from helpers.stats import UNITS, Interval, mean_of_units
+
+PRODUCT = DISTANCES[0]
+MARGIN = 0.05
+"""Of kept + obeyed (H4), and of a score's deviation (H5)."""
+OUT_OF_REACH = 0.1
+"""Share of pictures by which a part may be alike more often by chance (H7)."""
+WRONG = 0.1
+"""Share of pairs that a score may put in the wrong order (H9)."""
+Errors = Mapping[str, Mapping[str, np.ndarray]]
+
+
+def proxies(rows: pd.DataFrame, values: Sequence[str] = ("kept", "obeyed")) -> dict[str, dict[str, np.ndarray]]:
+    """How badly each distance explains each score: curves.monotone_error by concept, every rate left out in turn.
+
+    Args:
+        rows: of rates at several numbers of updates.
+        values: scores.
+    """
+    found: dict[str, dict[str, np.ndarray]] = {}
+    for value in values:
+        means = known(rows, value).groupby(["concept", "condition", "step"], observed=True)
+        points = means[[value, *DISTANCES]].mean().reset_index().dropna()
+        found[value] = {
+            distance: np.array(
+                [
+                    curves.monotone_error(
+                        mine[distance].to_numpy(float), mine[value].to_numpy(float), mine["condition"].to_numpy(str)
+                    )
+                    for _, mine in points.groupby("concept", observed=True)
+                ]
+            )
+            for distance in DISTANCES
+        }
+    return found
+
+
+def error_intervals(errors: Errors) -> dict[str, dict[str, Interval]]:
+    """Mean error of each distance by score."""
+    return {
+        value: {name: mean_of_units(by_concept, UNITS["concept"]) for name, by_concept in found.items()}
+        for value, found in errors.items()
+    }
+
+
+def against_product(errors: Errors) -> dict[str, dict[str, Interval]]:
+    """By how much the error of learning rate times updates exceeds each other distance's, paired by concept."""
+    return {
+        value: {
+            name: mean_of_units(found[PRODUCT] - other, UNITS["concept"])
+            for name, other in found.items()
+            if name != PRODUCT
+        }
+        for value, found in errors.items()
+    }
+
+
+def best_proxy(errors: Errors) -> str:
+    """The distance with the least mean error, if it beats every other by a paired interval; else "undecided"."""
+    both = {name: np.mean([found[name] for found in errors.values()], axis=0) for name in DISTANCES}
+    best = min(both, key=lambda name: float(both[name].mean()))
+    rest = [mean_of_units(both[best] - values, UNITS["concept"]) for name, values in both.items() if name != best]
+    return best if all(number.high < 0 for number in rest) else "undecided"
+
+
+def all_of(*verdicts: str) -> str:
+    """Yes if all are, no if one is, else undecided."""
+    return "no" if "no" in verdicts else "yes" if set(verdicts) == {"yes"} else "undecided"
+
+
+def known_within_a_decade(knee: Mapping[str, Interval] | None) -> bool:
+    """Whether there is a break whose interval spans no more than a decade of distance."""
+    return knee is not None and knee["decades"].high - knee["decades"].low <= 1
+
+
+def knee(found: Mapping[str, Interval]) -> str:
+    """H3: undecided where the break is not known within a decade."""
+    if not known_within_a_decade(found):
+        return "undecided"
+    return all_of(results.verdict(found["bends"]), results.falls(found["change"]))
+
+
+def explained(worse: Mapping[str, Mapping[str, Interval]]) -> str:
+    """H5: the product's error exceeds no other distance's by MARGIN."""
+    return all_of(*(results.falls(number, MARGIN) for found in worse.values() for number in found.values()))
+
+
+def bought_back(lifts: Mapping[str, Interval], high: str) -> str:
+    """H6: guidance lifts the high rate, and more than the class word."""
+    return all_of(results.verdict(lifts[high]), results.verdict(lifts["difference"]))
+
+
+def reaches(gains: Mapping[str, Interval]) -> str:
+    """H7: what can be drawn is reached, what cannot is not."""
+    inside = [results.verdict(gains[reach]) for reach in ("named", "unnamed")]
+    return all_of(*inside, results.falls(gains["outside"], OUT_OF_REACH))
+
+
+def two_tokens(names_over_learned: Interval, together_over_apart: Interval) -> str:
+    """H8: names do better than tokens learned apart, and tokens learned together too."""
+    return all_of(results.verdict(names_over_learned), results.verdict(together_over_apart))
+
+
+def well_ranked(ranks: Mapping[str, Interval]) -> str:
+    """H9: every score of RANKED puts fewer than WRONG of the known pairs in the wrong order."""
+    return all_of(*(results.falls(ranks[name], WRONG) for name in RANKED if name in ranks))
+
+
+RANKED = ("kept for identity", "obeyed for edit", "text_cosine for edit")
+"""Scores and the readings that they stand for."""
+
+
+def table(verdicts: Mapping[str, Any]) -> pd.DataFrame:
+    """One row a hypothesis."""
+    said = {name: v if isinstance(v, str) else f"not asked: {v['reason']}" for name, v in verdicts.items()}
+    return pd.DataFrame({"verdict": said})
+
+
+def summary(verdicts: Mapping[str, Any]) -> str:
+    """Which hypotheses hold, fail or are undecided, in one sentence each."""
+    names = {"yes": "Held", "no": "Failed", "undecided": "Undecided"}
+    found = {word: [name.split()[0] for name, v in verdicts.items() if v == said] for said, word in names.items()}
+    return " ".join(f"{word}: {', '.join(which)}." for word, which in found.items() if which)
