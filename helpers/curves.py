@@ -142,8 +142,7 @@ def gain_of_bending(log_distance: np.ndarray, score: np.ndarray, *, unit: str) -
 
 def rank_correlation(distance: np.ndarray, score: np.ndarray) -> float:
     """Spearman's rank correlation; 0 where all scores are the same."""
-    found = float(spearmanr(distance, score).statistic)
-    return 0.0 if np.isnan(found) else found
+    return float(spearmanr(distance, score).statistic) if np.ptp(distance) and np.ptp(score) else 0.0
 
 
 def misranked(score: np.ndarray, truth: np.ndarray, error: np.ndarray) -> tuple[int, int]:

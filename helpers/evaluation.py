@@ -134,20 +134,6 @@ def evaluate(
     ]
 
 
-def bounds_of(concept: Concept, instruments: Instruments, prompts: Sequence[EditPrompt]) -> dict[str, Tensor]:
-    """What training pictures score as if they were samples: what a model would that only copies them.
-
-    Returns:
-        reconstruction [N], of each picture with the others; editability [P], of their mean vector with each prompt.
-    """
-    images = scores.embed_images(instruments.scorer, concept.images)
-    texts = scores.embed_texts(instruments.scorer, [without_placeholder(prompt.text) for prompt in prompts])
-    cosines = images @ images.T
-    others = (cosines.sum(1) - cosines.diagonal()) / max(1, len(images) - 1)
-    samples = images.expand(len(prompts), -1, -1)
-    return {"reconstruction": others, "editability": scores.editability_of_mean(samples, texts)}
-
-
 def see(
     images: Tensor, asked: Sequence[EditPrompt], references: References, instruments: Instruments
 ) -> tuple[Tensor, pd.DataFrame]:

@@ -55,6 +55,8 @@ def against(rows: pd.DataFrame, condition: str, base: str, value: str) -> Interv
     References have one seed: what a run of another seed drew from the same noise is compared with the same picture.
     """
     one, other = (known(rows[rows["condition"] == name], value) for name in (condition, base))
+    if not len(one) or not len(other):
+        return None
     if set(one["seed"]) != set(other["seed"]):
         other = pd.concat([other.assign(seed=seed) for seed in one["seed"].unique()])
     common = pd.MultiIndex.from_frame(one[list(PAIRED)]).intersection(pd.MultiIndex.from_frame(other[list(PAIRED)]))

@@ -195,6 +195,40 @@ def test_other_pictures_need_no_new_training(world, tmp_path, monkeypatch):
     assert rows_of(tmp_path / "runs")["run"].nunique() == 4
 
 
+def test_results_can_be_scored_one_by_one(world, tmp_path, undisturbed):
+    whole = content(world)
+    whole["evaluation"]["at"] = [2]
+    (tmp_path / "grid.yaml").write_text(yaml.safe_dump(whole))
+    sweep.run_sweep(grid.load_grid(tmp_path / "grid.yaml"), folder=tmp_path / "runs")
+    rows, keys = rows_of(tmp_path / "runs"), ["training.learning_rate", "training.seed", "prompt", "index"]
+    first, alone = (table.set_index(keys)["text_cosine"].sort_index() for table in (undisturbed, rows))
+    assert set(rows["step"]) == {2} and first.index.nunique() == len(alone)
+    pd.testing.assert_series_equal(first[undisturbed.set_index(keys).sort_index()["step"] == 2], alone)
+    whole["evaluation"]["at"] = [3]
+    (tmp_path / "grid.yaml").write_text(yaml.safe_dump(whole))
+    with pytest.raises(InputError, match="add them to its checkpoints"):
+        grid.load_grid(tmp_path / "grid.yaml")
+
+
+def test_learned_tokens_are_used_in_other_ways(world, tmp_path, monkeypatch):
+    whole = content(world) | {"method": "reuse"}
+    pivot = {"class_word": "toy", "steps": 2, "batch_size": 2, "learning_rate": 0.1}
+    concepts = [str(world / "concept"), str(world / "concept")]
+    for of in ([], concepts):
+        whole |= {"pivot": pivot, "training": {"class_word": "toy", "turn": [0.0, 1.0], "of": of}}
+        (tmp_path / "grid.yaml").write_text(yaml.safe_dump(whole))
+        done = sweep.run_sweep(grid.load_grid(tmp_path / "grid.yaml"), folder=tmp_path / "runs")
+        assert list(done.values()) == ["finished"] * 2
+        still, all_the_way = (store.load_checkpoint(tmp_path / "runs", run, 0) for run in done)
+        assert len(still["rows"]) == len(still["initial"]) == (2 if of else 1)
+        assert torch.allclose(all_the_way["rows"] / all_the_way["rows"].norm(dim=1, keepdim=True),
+                              still["initial"] / still["initial"].norm(dim=1, keepdim=True), atol=1e-5)  # fmt: skip
+        measured = store.load_metrics(tmp_path / "runs", next(iter(done)))
+        assert measured["displacement"].item() > 0 and measured["step"].item() == -1
+    kept = list((tmp_path / "runs").glob("*.safetensors"))
+    assert len(kept) == 1, "one token was learned, for all of them"
+
+
 def test_a_field_without_effect_makes_no_other_run(world, tmp_path):
     whole = content(world) | {"method": "finetuning"}
     whole["training"] = {"subject": "toy", "steps": 2, "class_images": [3, 4], "prior_weight": [0.0, 1.0]}

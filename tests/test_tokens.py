@@ -34,6 +34,16 @@ def test_states_are_those_of_a_loaded_textual_inversion(count):
     assert torch.allclose(ours, theirs, atol=1e-6)
 
 
+def test_two_tokens_share_the_rows_where_a_prompt_has_both(pipeline):
+    rows = torch.randn(4, tiny.WIDTH)
+    both, alone = tokens.tokenize(pipeline.tokenizer, ["a photo of S* and T*", "a photo of S*"], vectors=4)
+    assert [int(i) for i in both if i < 0] == [-1, -2, -3, -4] and (alone < 0).sum() == 4
+    first = tokens.tokenize(pipeline.tokenizer, ["a photo of S*"], vectors=2)
+    cut = int((both < 0).nonzero()[1]) + 1
+    states = [tokens.encode(pipeline.text_encoder, ids[None], rows=rows) for ids in (both, first[0])]
+    assert torch.allclose(states[0][0, :cut], states[1][0, :cut], atol=1e-6), "S* reads the first half"
+
+
 def test_only_the_rows_of_the_prompt_get_a_gradient(pipeline):
     rows = torch.randn(3, tiny.WIDTH, requires_grad=True)
     ids = tokens.tokenize(pipeline.tokenizer, ["a photo of S*", "a dog"], vectors=2)
