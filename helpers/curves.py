@@ -117,8 +117,8 @@ def knee(log_distance: np.ndarray, kept: np.ndarray, obeyed: np.ndarray, *, unit
 
 
 def ratio(one: float, other: float) -> float:
-    """One over other; infinite where the other is 0."""
-    return one / other if other else float("inf")
+    """One over other; very large, and a number still, where the other is 0."""
+    return one / (other or 1e-12)
 
 
 def gain_of_bending(log_distance: np.ndarray, score: np.ndarray, *, unit: str) -> Interval:

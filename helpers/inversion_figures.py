@@ -54,28 +54,31 @@ def family_of(condition: str) -> str:
 
 
 def distances_figure(points: pd.DataFrame, rates: Sequence[str]) -> Figure:
-    """Displacement, length and loss against learning rate times updates, a line a rate through its numbers of updates.
+    """Distances, length and loss against learning rate times updates, a line a rate through its numbers of updates.
 
     Args:
-        points: means over concepts: condition, learning_rate_steps, displacement, function_distance_token, norm.
+        points: means over concepts: condition, learning_rate_steps and those that are drawn.
         rates: conditions, rising.
     """
     columns = {
         "displacement": "distance from the start",
         "function_distance_token": "change of the predicted noise",
         "norm": "length of the embedding",
+        "probe_loss": "loss on fixed noise",
     }
-    figure, axes = plt.subplots(1, 3, figsize=(9.4, 3.1))
+    figure, axes = plt.subplots(2, 2, figsize=(8.2, 5.6), sharex=True)
     styles = shades("inversion", rates)
-    for axis, (column, title) in zip(axes, columns.items(), strict=True):
+    for axis, (column, title) in zip(axes.flat, columns.items(), strict=True):
         for rate in rates:
             mine = points[points["condition"] == rate].sort_values("learning_rate_steps")
             axis.plot(mine["learning_rate_steps"], mine[column], markersize=4, linewidth=1.2, **styles[rate])
-        axis.set(xscale="log", yscale="log", xlabel="learning rate x updates", title=title)
+        axis.set(xscale="log", yscale="linear" if column == "probe_loss" else "log", title=title)
         axis.xaxis.set_major_formatter("{x:g}")
         axis.yaxis.set_major_formatter("{x:g}")
         axis.yaxis.set_minor_formatter("")
-    axes[-1].legend(loc="center left", bbox_to_anchor=(1, 0.5))
+    for axis in axes[-1]:
+        axis.set_xlabel("learning rate x updates")
+    figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside right center")
     return figure
 
 

@@ -10,9 +10,12 @@ import numpy as np
 import pandas as pd
 import torch
 from PIL import Image
+from safetensors.torch import load_file
+from torch import Tensor
 
 from helpers import store
 from helpers.concepts import Concept
+from helpers.config import InputError
 from helpers.evaluation import ON_SHEET
 from helpers.files import write_bytes
 from helpers.inversion_factors import ceiling_of, reach_of
@@ -63,6 +66,21 @@ def prepared(labelled: Sequence[Labelled], device: str) -> Prepared:
         reaches=reaches,
         ceilings=pd.concat(ceilings, ignore_index=True) if ceilings else pd.DataFrame(),
     )
+
+
+def token_of(folder: Path, run: str, step: int, kept: str) -> Tensor:
+    """Rows [K, D] that a run learned: from the store, else from a file of the committed report.
+
+    Raises:
+        InputError: neither has them.
+    """
+    if (folder / run / "checkpoints" / f"{step:06d}.safetensors").is_file():
+        return store.load_checkpoint(folder, run, step)["rows"]
+    committed = store.COMMITTED / kept
+    if not committed.is_file():
+        raise InputError(f"the token of run {run} is neither in {folder.name} nor in a report: use TRAIN=missing.")
+    (rows,) = load_file(committed).values()
+    return rows if rows.ndim == 2 else rows[None]
 
 
 def tiles_of(folder: Path, run: str, one: Labelled, prompt: str, columns: int) -> np.ndarray:

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from helpers import curves
-from helpers.stats import UNITS, Interval, mean_of_units, of_units, paired
+from helpers.stats import UNITS, Interval, mean_of_units, of_units, paired, share_of_rows
 
 SCORES = ("kept", "obeyed", "text_cosine", "edit", "identity", "joint")
 """Of a condition; kept by the photo alone, the others but identity by the edit prompts alone."""
@@ -36,7 +36,9 @@ def known(rows: pd.DataFrame, value: str) -> pd.DataFrame:
 def score(rows: pd.DataFrame, value: str) -> Interval | None:
     """Mean of a score with its interval; None where it is not known."""
     rows = known(rows, value)
-    return of_units(rows, value) if len(rows) > 1 else None
+    if len(rows) < 2:
+        return None
+    return share_of_rows(rows, value) if pd.api.types.is_bool_dtype(rows[value]) else of_units(rows, value)
 
 
 def scored(rows: pd.DataFrame, conditions: Sequence[str]) -> dict[str, dict[str, Interval]]:

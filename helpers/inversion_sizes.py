@@ -48,13 +48,13 @@ HALF_DECADES = tuple(10 ** (k / 2 - 2.5) for k in range(8))
 SIZES = {
     "smoke": Size(factors=(0.1, 1.0, 10.0), steps=10, photos=4, edited=2, few=2, per_kind=1),
     "quick": Size(
-        factors=HALF_DECADES[2:],
+        factors=HALF_DECADES[2:7],
         steps=300,
-        photos=16,
-        edited=6,
-        few=6,
+        photos=24,
+        edited=8,
+        few=8,
         per_kind=1,
-        turns=(0.3, 0.6),
+        turns=(0.4,),
         guidance=(1.0,),
     ),
     "full": Size(

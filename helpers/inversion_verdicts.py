@@ -76,6 +76,16 @@ def best_proxy(errors: Errors) -> str:
     return best if all(number.high < 0 for number in rest) else "undecided"
 
 
+def setbacks(rows: pd.DataFrame) -> pd.Series:
+    """Share of steps from one number of updates to the next, at each rate, in which the loss on fixed noise rises
+    although the token has gone further from its start: what a distance alone cannot say."""
+    points = (
+        rows.groupby(["condition", "concept", "step"], observed=True)[["probe_loss", "displacement"]].mean().dropna()
+    )
+    change = points.groupby(level=["condition", "concept"], observed=True).diff().dropna()
+    return ((change["probe_loss"] > 0) & (change["displacement"] > 0)).groupby(level="condition", observed=True).mean()
+
+
 def all_of(*verdicts: str) -> str:
     """Yes if all are, no if one is, else undecided."""
     return "no" if "no" in verdicts else "yes" if set(verdicts) == {"yes"} else "undecided"

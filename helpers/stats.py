@@ -152,12 +152,17 @@ def share_of_units(values: np.ndarray, unit: str) -> Interval:
     The number of draws is that which would give the share the spread it has over the units; where all values are the
     same, the number of units (Wilson 1927; effective sample size as in Korn and Graubard 1998).
     """
-    share, n = float(values.mean()), len(values)
-    variance = values.mean(axis=1).var(ddof=1) / n
-    draws = n if share in (0, 1) else share * (1 - share) / max(variance, share * (1 - share) / values.size)
-    z = stats.norm.ppf((1 + LEVEL) / 2)
-    centre = (share + z**2 / (2 * draws)) / (1 + z**2 / draws)
-    half = z / (1 + z**2 / draws) * np.sqrt(share * (1 - share) / draws + z**2 / (4 * draws**2))
+    return wilson(values.mean(axis=1), unit, pictures=values.size, quantile=float(stats.norm.ppf((1 + LEVEL) / 2)))
+
+
+def wilson(means: np.ndarray, unit: str, *, pictures: int, quantile: float) -> Interval:
+    """Wilson's interval of a share from the shares [n] of units, which have so many pictures in all."""
+    share, n = float(means.mean()), len(means)
+    variance = means.var(ddof=1) / n
+    draws = n if share in (0, 1) else share * (1 - share) / max(variance, share * (1 - share) / pictures)
+    centre = (share + quantile**2 / (2 * draws)) / (1 + quantile**2 / draws)
+    inner = share * (1 - share) / draws + quantile**2 / (4 * draws**2)
+    half = quantile / (1 + quantile**2 / draws) * np.sqrt(inner)
     return Interval(value=share, low=max(0.0, centre - half), high=min(1.0, centre + half), n=n, unit=unit)
 
 
@@ -176,15 +181,29 @@ def of_units(rows: pd.DataFrame, value: str, *, units: Sequence[str] = tuple(UNI
     Raises:
         ValueError: every unit was drawn once only, or the column has missing values.
     """
+    return mean_of_units(*unit_means(rows, value, units))
+
+
+def share_of_rows(rows: pd.DataFrame, value: str, *, units: Sequence[str] = tuple(UNITS)) -> Interval:
+    """As `of_units` for a column of true and false: Wilson's interval, which stays within 0 and 1.
+
+    See `share_of_units`; Student's t in place of the normal quantile, as units may be few (Korn and Graubard 1998).
+    """
+    means, unit = unit_means(rows, value, units)
+    return wilson(means, unit, pictures=len(rows), quantile=float(stats.t.ppf((1 + LEVEL) / 2, len(means) - 1)))
+
+
+def unit_means(rows: pd.DataFrame, value: str, units: Sequence[str]) -> tuple[np.ndarray, str]:
+    """Means [n] of the outermost unit that was drawn more than once, and its name in the plural; see `of_units`."""
     if rows[value].isna().any():
         raise ValueError(f"{value} has missing values: say what they mean before averaging")
     for depth, unit in enumerate(units):
-        groups = rows.groupby(list(units[: depth + 1]), sort=True)
+        groups = rows.groupby(list(units[: depth + 1]), sort=True, observed=True)
         if groups.ngroups > 1:
-            means = rows.astype({value: float}).groupby(list(units), sort=True)[value].mean()
+            means = rows.astype({value: float}).groupby(list(units), sort=True, observed=True)[value].mean()
             for inner in reversed(range(depth + 1, len(units))):
-                means = means.groupby(level=list(range(inner))).mean()
-            return mean_of_units(means.to_numpy(), UNITS.get(unit, unit))
+                means = means.groupby(level=list(range(inner)), observed=True).mean()
+            return means.to_numpy(), UNITS.get(unit, unit)
     raise ValueError(f"an interval needs 2 or more of {', '.join(units)}")
 
 

@@ -5,7 +5,17 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from helpers.stats import Interval, difference, jackknife, jackknife_each, of_units, paired, share_of_units, widened
+from helpers.stats import (
+    Interval,
+    difference,
+    jackknife,
+    jackknife_each,
+    of_units,
+    paired,
+    share_of_rows,
+    share_of_units,
+    widened,
+)
 
 
 @pytest.mark.parametrize("n", [3, 30])
@@ -130,6 +140,21 @@ def test_a_share_stays_within_0_and_1():
     independent = np.tile([1.0, 0.0], (4, 25))
     wide, narrow = (share_of_units(values, "images") for values in (alike, independent))
     assert wide.high - wide.low > 0.5 > narrow.high - narrow.low
+
+
+@pytest.mark.parametrize("share", [0.02, 0.5, 0.95])
+def test_a_share_over_few_units_is_covered(share):
+    rng, hits = np.random.default_rng(0), 0
+    for _ in range(300):
+        shares = rng.beta(share * 20, (1 - share) * 20, 6)  # six concepts that differ
+        right = rng.random((6, 40)) < shares[:, None]
+        rows = pd.DataFrame(
+            {"concept": np.repeat(range(6), 40), "index": np.tile(range(40), 6), "right": right.ravel()}
+        )
+        found = share_of_rows(rows.assign(seed=0), "right")
+        assert 0 <= found.low <= found.value <= found.high <= 1 and (found.n, found.unit) == (6, "concepts")
+        hits += found.low <= share <= found.high
+    assert hits / 300 >= 0.93
 
 
 def test_groups_of_units_give_nearly_the_same_interval():
