@@ -127,4 +127,6 @@ def run_hash(config: RunConfig, bench: Workbench) -> str:
     sampling = dataclasses.replace(config.evaluation.sampling, batch_size=1)  # how pictures are packed changes nothing
     training = effective(config.training) if isinstance(config.training, FinetuneConfig) else config.training
     settings = training, config.pivot, sampling
-    return content_hash("run", kind, settings, texts, asked, counts, bench.fingerprints)
+    size = image_size(bench.pipeline)
+    taught = [load_concept(name, size=size, count=config.images).fingerprint for name in getattr(training, "of", ())]
+    return content_hash("run", kind, settings, texts, asked, counts, bench.fingerprints, *taught)

@@ -227,6 +227,10 @@ def test_learned_tokens_are_used_in_other_ways(world, tmp_path, monkeypatch):
         assert measured["displacement"].item() > 0 and measured["step"].item() == -1
     kept = list((tmp_path / "runs").glob("*.safetensors"))
     assert len(kept) == 1, "one token was learned, for all of them"
+    config = grid.load_grid(tmp_path / "grid.yaml")[0]
+    before = workbench.run_hash(config, workbench.workbench_of(config))
+    monkeypatch.setattr(workbench.Concept, "fingerprint", "another")
+    assert workbench.run_hash(config, workbench.workbench_of(config)) != before, "the pictures of both are in it"
 
 
 def test_a_field_without_effect_makes_no_other_run(world, tmp_path):
