@@ -13,10 +13,10 @@ import numpy as np
 from scipy.optimize import isotonic_regression
 from scipy.stats import spearmanr
 
-from helpers.stats import Interval, bootstrap, jackknife
+from helpers.stats import Interval, bootstrap, mean_of_units
 
 CANDIDATES = 41
-"""Breakpoints that are tried, evenly between the second smallest and the second largest log distance."""
+"""Breakpoints that are tried."""
 
 
 def monotone_error(distance: np.ndarray, score: np.ndarray, left_out: np.ndarray) -> float:
@@ -62,11 +62,17 @@ class Bend:
     after: float
 
 
-def bend(log_distance: np.ndarray, score: np.ndarray) -> Bend:
+def bend(log_distance: np.ndarray, score: np.ndarray, candidates: np.ndarray) -> Bend:
     """The continuous two-segment line of least squares through points [n] (Hinkley 1971), by trying breakpoints."""
-    ends = np.sort(np.unique(log_distance))[[1, -2]]
-    tried = [segments(log_distance, score, at) for at in np.linspace(*ends, CANDIDATES)]
+    tried = [segments(log_distance, score, at) for at in candidates]
     return min(tried, key=lambda found: float(np.square(score - value_of(found, log_distance)).sum()))[0]
+
+
+def breakpoints(log_distance: np.ndarray) -> np.ndarray:
+    """Where a break may be, from distances [U, R]: between the second and the last but one of the R mean distances, so
+    that each segment spans two rates, whatever their units scatter."""
+    means = np.sort(log_distance.mean(axis=0))
+    return np.linspace(means[1], means[-2], CANDIDATES)
 
 
 def segments(log_distance: np.ndarray, score: np.ndarray, at: float) -> tuple[Bend, np.ndarray]:
@@ -101,9 +107,11 @@ def knee(log_distance: np.ndarray, kept: np.ndarray, obeyed: np.ndarray, *, unit
         `change`, after minus before; `price_before` and `price_after`, obeyed lost for kept gained.
     """
 
+    candidates = breakpoints(log_distance)
+
     def statistics(chosen: np.ndarray) -> dict[str, float]:
         x, k, o = (values[chosen].ravel() for values in (log_distance, kept, obeyed))
-        found = bend(x, k + o)
+        found = bend(x, k + o, candidates)
         parts = {name: segments(x, values, found.at)[0] for name, values in (("kept", k), ("obeyed", o))}
         numbers = {"decades": found.at, "distance": 10**found.at, "before": found.before, "after": found.after}
         numbers |= {"change": found.after - found.before, "slope_ratio": ratio(found.after, found.before)}
@@ -121,23 +129,23 @@ def ratio(one: float, other: float) -> float:
     return one / (other or 1e-12)
 
 
-def gain_of_bending(log_distance: np.ndarray, score: np.ndarray, *, unit: str) -> Interval:
-    """By how much less two segments miss a unit that they were not fitted to than one line does, in root mean squares.
+def gain_of_bending(log_distance: np.ndarray, score: np.ndarray, *, degree: int, unit: str) -> Interval:
+    """By how much less two segments miss a unit that they were not fitted to than a polynomial, in root mean squares.
 
     Args:
         log_distance: [U, R].
         score: [U, R].
+        degree: 1 for one line; 2 for a smooth curve, which a break is hard to tell from.
         unit: what the units are.
     """
-    gains = []
+    candidates, gains = breakpoints(log_distance), []
     for out in range(len(score)):
         x, y = (np.delete(values, out, axis=0).ravel() for values in (log_distance, score))
-        line = np.polyval(np.polyfit(x, y, 1), log_distance[out])
-        found = bend(x, y)
-        bent = value_of(segments(x, y, found.at), log_distance[out])
-        gains.append(np.sqrt(np.square(score[out] - line).mean()) - np.sqrt(np.square(score[out] - bent).mean()))
-    values = np.array(gains)
-    return jackknife(lambda chosen: float(values[chosen].mean()), n=len(values), unit=unit)
+        smooth = np.polyval(np.polyfit(x, y, degree), log_distance[out])
+        bent = value_of(segments(x, y, bend(x, y, candidates).at), log_distance[out])
+        misses = [np.sqrt(np.square(score[out] - found).mean()) for found in (smooth, bent)]
+        gains.append(misses[0] - misses[1])
+    return mean_of_units(np.array(gains), unit)
 
 
 def rank_correlation(distance: np.ndarray, score: np.ndarray) -> float:

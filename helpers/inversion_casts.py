@@ -16,6 +16,7 @@ from helpers.world.spoken import long_description, short_description
 
 STRANGERS = ("five-strangers", *(f"five-strangers-{k}" for k in range(2, 7)))
 STYLE = "style-watercolour"
+SECOND = "second model"
 TOGETHER_UPDATES, TOGETHER_PICTURES = 2, 10
 """Two tokens trained together see as many pictures and updates as two that are trained apart."""
 Load = Callable[[str], Concept]
@@ -43,14 +44,14 @@ def all_runs(setup: Setup, concept: str, load: Load) -> list[Labelled]:
         found += sections.references(setup, name, word)
         found += sections.rates(setup, name, word, seeds=seeds)
         found += sections.guided(setup, name, word, low_and_high(setup.rates))
-        found += sections.turned(setup, name, word)
     if len(cast) == 1:
-        return found
+        return found + list(sections.turned(setup, concept, word_of(setup, load(concept))))
     for name in cast:
         concept_of, word = load(name), word_of(setup, load(name))
         found += sections.checkpoints(setup, name, word)
         found += sections.seen_together(setup, name, word)
         found += sections.configurations(setup, name, word, setup.size.images)
+        found += sections.turned(setup, name, word)  # from a token that is among them
         found += sections.described(setup, name, descriptions(concept_of))
     found += [*confirmed(setup, load), *controls(setup, load), *pairs(setup), *style(setup, load)]
     return found + second_model(setup, cast, load)
@@ -135,15 +136,19 @@ def style(setup: Setup, load: Load) -> Iterator[Labelled]:
 
 
 def second_model(setup: Setup, cast: Sequence[str], load: Load) -> list[Labelled]:
-    """Every third rate again, on the embedded model with another UNet: do the signs hold?"""
-    brief = dataclasses.replace(setup.size, photos=setup.size.few, edited=setup.size.few // 2, few=setup.size.few // 2)
-    other = dataclasses.replace(setup, size=brief, model="chibi-b", rates=setup.rates[1::3])
+    """Every third rate again, without guidance too, and the pairs, on the other embedded model: do the signs hold?"""
+    (elsewhere,) = (name for name in EMBEDDED if name != setup.model)
+    few = setup.size.few
+    brief = dataclasses.replace(setup.size, photos=few, edited=few // 2, few=few // 2, guidance=(1.0,))
+    other = dataclasses.replace(setup, size=brief, model=elsewhere, rates=setup.rates[1::3] or setup.rates)
     found: list[Labelled] = []
     for name in cast:
         word = word_of(setup, load(name))
-        found += relabelled(sections.references(other, name, word), "second model")
-        found += sections.rates(other, name, word, seeds=[setup.seed], section="second model")
-    return found
+        found += relabelled(sections.references(other, name, word), SECOND)
+        found += sections.rates(other, name, word, seeds=[setup.seed], section=SECOND)
+        guided = sections.guided(other, name, word, other.rates[-1:], steps=setup.size.steps)
+        found += relabelled(guided, f"{SECOND}, guidance")
+    return [*found, *relabelled(iter(pairs(other)), f"{SECOND}, pairs")]
 
 
 def relabelled(runs: Iterator[Labelled], section: str) -> Iterator[Labelled]:

@@ -12,10 +12,10 @@ import numpy as np
 import pandas as pd
 
 from helpers import curves
-from helpers.stats import UNITS, Interval, mean_of_units, of_units, paired, share_of_rows
+from helpers.stats import UNITS, Interval, bootstrap, mean_of_units, of_units, paired, share_of_rows
 
 SCORES = ("kept", "obeyed", "text_cosine", "edit", "identity", "joint")
-"""Of a condition; kept by the photo alone, the others but identity by the edit prompts alone."""
+"""Of a condition: kept by the photo alone, identity by all prompts, the others by the edit prompts alone."""
 Scores = dict[str, dict[str, Interval]]
 """Numbers by condition and score."""
 PAIRED = ("concept", "seed", "prompt", "index")
@@ -28,8 +28,9 @@ def of_section(rows: pd.DataFrame, labels: pd.DataFrame, *sections: str) -> pd.D
 
 
 def known(rows: pd.DataFrame, value: str) -> pd.DataFrame:
-    """The rows that say something about a score."""
-    rows = rows[rows["kind"] != "photo"] if value in ("text_cosine", "editability_share") else rows
+    """The rows that say something about a score: the photo asks for no edit."""
+    if value in ("text_cosine", "editability_share", "edit", "joint"):
+        rows = rows[rows["kind"] != "photo"]
     return rows[rows[value].notna()]
 
 
@@ -38,7 +39,8 @@ def score(rows: pd.DataFrame, value: str) -> Interval | None:
     rows = known(rows, value)
     if len(rows) < 2:
         return None
-    return share_of_rows(rows, value) if pd.api.types.is_bool_dtype(rows[value]) else of_units(rows, value)
+    mean = share_of_rows if pd.api.types.is_bool_dtype(rows[value]) else of_units
+    return mean(rows, value, units=units_of(rows))
 
 
 def scored(rows: pd.DataFrame, conditions: Sequence[str]) -> dict[str, dict[str, Interval]]:
@@ -66,7 +68,14 @@ def against(rows: pd.DataFrame, condition: str, base: str, value: str) -> Interv
         return None
     both = pd.concat([one, other])
     both = both[pd.MultiIndex.from_frame(both[list(PAIRED)]).isin(common)]
-    return paired(both, value, condition="condition", minuend=condition, subtrahend=base)
+    units = units_of(both)
+    pairs = [name for name in PAIRED if name not in units]
+    return paired(both, value, condition="condition", minuend=condition, subtrahend=base, units=units, pairs=pairs)
+
+
+def units_of(rows: pd.DataFrame) -> tuple[str, ...]:
+    """What intervals go over: concepts, then seeds, then images; the images of the only one, whatever its seeds."""
+    return tuple(UNITS) if rows["concept"].nunique() > 1 else ("concept", "index")
 
 
 def unit_of(rows: pd.DataFrame) -> str:
@@ -74,46 +83,92 @@ def unit_of(rows: pd.DataFrame) -> str:
     return "concept" if rows["concept"].nunique() > 1 else "index"
 
 
-def curve(rows: pd.DataFrame, conditions: Sequence[str], value: str) -> np.ndarray:
-    """[U, C]: mean of a value by unit and condition, seeds alike; units that a condition lacks are left out."""
+def curve(rows: pd.DataFrame, conditions: Sequence[str], value: str) -> pd.DataFrame:
+    """Mean of a value by unit (rows) and condition (columns), seeds alike; units that a condition lacks are out."""
+    unit = "concept" if value == "displacement" else unit_of(rows)  # all images of a concept have one distance
     rows = known(rows, value).astype({value: float})
-    means = rows.groupby([unit_of(rows), "condition", "seed"], observed=True)[value].mean()
+    means = rows.groupby([unit, "condition", "seed"], observed=True)[value].mean()
     by_condition = means.groupby(level=[0, 1], observed=True).mean().unstack()
-    return by_condition.reindex(columns=list(conditions)).dropna().to_numpy()
+    return by_condition.reindex(columns=list(conditions)).dropna()
+
+
+def curves_of(rows: pd.DataFrame, conditions: Sequence[str]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Decimal logarithm of the displacement, kept and obeyed, [U, C] each, of the units that have both scores."""
+    kept, obeyed = (curve(rows, conditions, value) for value in ("kept", "obeyed"))
+    common = kept.index.intersection(obeyed.index)
+    return (
+        log_distances(rows, conditions, common),
+        kept.loc[common].to_numpy(),
+        obeyed.loc[common].to_numpy(),
+    )
+
+
+def log_distances(rows: pd.DataFrame, conditions: Sequence[str], units: pd.Index) -> np.ndarray:
+    """[U, C] decimal logarithm of the displacement of each unit."""
+    far = curve(rows, conditions, "displacement")
+    found = far.loc[units] if unit_of(rows) == "concept" else far.loc[far.index.repeat(len(units))]
+    return np.log10(found.to_numpy())
 
 
 def bent(rows: pd.DataFrame, conditions: Sequence[str]) -> dict[str, Interval]:
-    """Where a step away stops paying, over displacement (curves.knee), and whether there is a bend at all: `bends`, by
-    how much less two segments miss a unit they were not fitted to than one line does."""
+    """Where a step away stops paying, over displacement (curves.knee); by how much less two segments miss a unit they
+    were not fitted to than one line (`over_line`) and than a parabola (`over_parabola`)."""
     unit = UNITS[unit_of(rows)]
-    kept, obeyed = (curve(rows, conditions, value) for value in ("kept", "obeyed"))
-    units = min(len(kept), len(obeyed))
-    x = log_displacement(rows, conditions, units)
-    kept, obeyed = kept[:units], obeyed[:units]
-    return curves.knee(x, kept, obeyed, unit=unit) | {"bends": curves.gain_of_bending(x, kept + obeyed, unit=unit)}
+    far, kept, obeyed = curves_of(rows, conditions)
+    gains = {
+        name: curves.gain_of_bending(far, kept + obeyed, degree=degree, unit=unit)
+        for degree, name in enumerate(("over_line", "over_parabola"), start=1)
+    }
+    return curves.knee(far, kept, obeyed, unit=unit) | gains
 
 
-def log_displacement(rows: pd.DataFrame, conditions: Sequence[str], units: int) -> np.ndarray:
-    """[U, C] decimal logarithm of the displacement; images of one concept share it."""
-    return np.log10(curve(rows, conditions, "displacement")[:units])
+def rate_at(rows: pd.DataFrame, rates: Mapping[float, str], distance: float) -> float:
+    """The learning rate whose token ends at a distance, between the rates that were tried."""
+    far = np.log10(curve(rows, list(rates.values()), "displacement").to_numpy()).mean(axis=0)
+    return float(10 ** np.interp(np.log10(distance), far, np.log10(list(rates))))
 
 
 def correlations(rows: pd.DataFrame, conditions: Sequence[str], value: str) -> Interval:
-    """Spearman's correlation of a score with the displacement over the rates, mean over units."""
-    scores = curve(rows, conditions, value)
-    far = log_displacement(rows, conditions, len(scores))
-    values = [curves.rank_correlation(x, y) for x, y in zip(far, scores, strict=True)]
-    return mean_of_units(np.array(values), UNITS[unit_of(rows)])
+    """Spearman's correlation of a score with the displacement over the rates: the mean over concepts; of one concept,
+    that of its mean curve, over images drawn anew."""
+    scores, unit = curve(rows, conditions, value), unit_of(rows)
+    x, y = log_distances(rows, conditions, scores.index), scores.to_numpy()
+    if unit == "concept":
+        found = [curves.rank_correlation(*both) for both in zip(x, y, strict=True)]
+        return mean_of_units(np.array(found), UNITS[unit])
+
+    def of_mean(chosen: np.ndarray) -> dict[str, float]:
+        return {"": curves.rank_correlation(x[0], y[chosen].mean(axis=0))}
+
+    return bootstrap(of_mean, n=len(y), unit=UNITS[unit])[""]
 
 
 def balance(rows: pd.DataFrame, rates: Mapping[float, str]) -> Interval:
     """The rate with the largest sum of kept and obeyed; the interval bootstraps the choice."""
-    sums = summed(rows, list(rates.values()))
-    return curves.best(dict(zip(rates, sums.T, strict=True)), unit=UNITS[unit_of(rows)])
+    _, kept, obeyed = curves_of(rows, list(rates.values()))
+    return curves.best(dict(zip(rates, (kept + obeyed).T, strict=True)), unit=UNITS[unit_of(rows)])
+
+
+def regret(rows: pd.DataFrame, rates: Mapping[float, str], chosen: str) -> Interval:
+    """What a rate loses of kept + obeyed to the one that is best on these rows, which is sought anew in each draw."""
+    names = list(rates.values())
+    _, kept, obeyed = curves_of(rows, names)
+    sums, place = kept + obeyed, names.index(chosen)
+
+    def lost(units: np.ndarray) -> dict[str, float]:
+        means = sums[units].mean(axis=0)
+        return {"": float(means.max() - means[place])}
+
+    return bootstrap(lost, n=len(sums), unit=UNITS[unit_of(rows)])[""]
 
 
 def misranking(rows: pd.DataFrame, conditions: Sequence[str], score: str, truth: str) -> Interval | None:
-    """Share of pairs of conditions that a score puts in the wrong order, of those whose truth is known; by concept."""
+    """Share of pairs of conditions that a score puts in the wrong order, of those whose order is known; by concept.
+
+    What is kept is judged by the photo's pictures, which it was measured on, unless the truth is of edits.
+    """
+    if score == "kept" and truth == "identity":
+        rows = rows[rows["kind"] == "photo"]
     shares = []
     for _, mine in rows.groupby("concept", observed=True):
         values, truths, errors = [], [], []
@@ -135,20 +190,6 @@ def few(rows: pd.DataFrame, count: int) -> pd.DataFrame:
     return rows[(rows["kind"] == "photo") | (rows["index"] < count)]
 
 
-def regret(rows: pd.DataFrame, rates: Mapping[float, str], chosen: str) -> Interval:
-    """What a rate loses of kept + obeyed to the one that is best on these rows."""
-    sums = dict(zip(rates.values(), summed(rows, list(rates.values())).T, strict=True))
-    top = max(sums.values(), key=lambda values: float(values.mean()))
-    return mean_of_units(top - sums[chosen], UNITS[unit_of(rows)])
-
-
-def summed(rows: pd.DataFrame, conditions: Sequence[str]) -> np.ndarray:
-    """[U, C] kept + obeyed by unit and condition."""
-    kept, obeyed = (curve(rows, conditions, value) for value in ("kept", "obeyed"))
-    units = min(len(kept), len(obeyed))
-    return kept[:units] + obeyed[:units]
-
-
 def guided_rows(
     rows: pd.DataFrame, labels: pd.DataFrame, scales: Mapping[str, float], *, seed: int, default: float, count: int
 ) -> pd.DataFrame:
@@ -166,13 +207,12 @@ def lifts(rows: pd.DataFrame, conditions: Sequence[str], value: str, *, low: flo
     at = [known(rows[rows["scale"] == scale], value).set_index(keys)[value].astype(float) for scale in (low, high)]
     lift = (at[1] - at[0]).dropna().unstack("condition")[list(conditions)].dropna()
     found = lift.assign(difference=lift[conditions[0]] - lift[conditions[1]]).reset_index()
-    return {name: of_units(found, name) for name in (*conditions, "difference")}
+    return {name: of_units(found, name, units=units_of(found)) for name in (*conditions, "difference")}
 
 
 def unit_name(rows: pd.DataFrame) -> str:
     """What intervals over these rows speak about."""
-    column = next((name for name in UNITS if rows[name].nunique() > 1), "index")
-    return UNITS[column]
+    return UNITS[unit_of(rows)]
 
 
 def written(numbers: Mapping[str, Mapping[str, Interval]], spec: str, columns: Sequence[str] = ()) -> pd.DataFrame:

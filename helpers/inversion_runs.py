@@ -14,6 +14,7 @@ from typing import Any
 from helpers.config import InversionConfig, ReferenceConfig, ReuseConfig, SamplingConfig
 from helpers.grid import EvaluationConfig, RunConfig, Training
 from helpers.inversion_sizes import Size
+from helpers.prompts import edit_file, load_edit_prompts
 
 CLASS_WORD, BARE = "class word", "without S*"
 """The references of every comparison: the prompt with the class word, and with nothing, in S*'s place."""
@@ -58,6 +59,11 @@ class Setup:
         per_kind = per_kind or self.size.per_kind
         options = {"edits": self.edits, "photos": photos, "edited": edited, "per_kind": per_kind, "sampling": sampling}
         return EvaluationConfig(**options | changes)
+
+    @property
+    def scales(self) -> tuple[float, ...]:
+        """Guidance scales beside the report's own."""
+        return tuple(scale for scale in self.size.guidance if scale != self.guidance_scale)
 
     @property
     def brief(self) -> EvaluationConfig:
@@ -158,17 +164,16 @@ def described(setup: Setup, concept: str, texts: dict[str, str]) -> Iterator[Lab
         yield Labelled(section="configurations", condition=condition, config=run)
 
 
-def guided(setup: Setup, concept: str, word: str, chosen: Sequence[float]) -> Iterator[Labelled]:
-    """A low and a high rate and the references at other guidance scales."""
+def guided(setup: Setup, concept: str, word: str, chosen: Sequence[float], *, steps: int = 0) -> Iterator[Labelled]:
+    """Some rates and the class word at other guidance scales; trained as in the headline, or for `steps` updates."""
     size = setup.size
-    for scale in size.guidance:
+    for scale in setup.scales:
         evaluation = setup.scored(0, size.few, 1, guidance_scale=scale)
-        for condition, words in ((CLASS_WORD, word), (BARE, "")):
-            run = setup.run(concept, ReferenceConfig(class_word=words, seed=setup.seed), evaluation)
-            yield Labelled(section="guidance", condition=condition, config=run)
+        run = setup.run(concept, ReferenceConfig(class_word=word, seed=setup.seed), evaluation)
+        yield Labelled(section="guidance", condition=CLASS_WORD, config=run)
         evaluation = dataclasses.replace(evaluation, at=(size.steps,))
         for rate in chosen:
-            training = setup.inversion(word, learning_rate=rate, steps=size.longest)
+            training = setup.inversion(word, learning_rate=rate, steps=steps or size.longest)
             yield Labelled(
                 section="guidance", condition=rate_name(rate), config=setup.run(concept, training, evaluation)
             )
@@ -177,7 +182,7 @@ def guided(setup: Setup, concept: str, word: str, chosen: Sequence[float]) -> It
 def seen_together(setup: Setup, concept: str, word: str) -> Iterator[Labelled]:
     """Pairs of things that training pictures show together, which the other prompts ask for only apart or held out."""
     size = setup.size
-    if not size.seen:
+    if not size.seen or not any(edit.combination == "seen" for edit in load_edit_prompts(edit_file(setup.edits))):
         return
     evaluation = setup.scored(0, size.few, 1, combinations=("seen",))
     run = setup.run(concept, ReferenceConfig(class_word=word, seed=setup.seed), evaluation)

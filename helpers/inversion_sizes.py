@@ -25,6 +25,7 @@ class Size:
     per_kind: int
     """Edit prompts of a kind."""
     turns: tuple[float, ...] = ()
+    """Shares of the angle to the class word by which tokens are turned after training."""
     guidance: tuple[float, ...] = ()
     """Scales beside the default."""
     l2: tuple[float, ...] = ()

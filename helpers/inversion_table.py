@@ -30,7 +30,9 @@ KEYS = ("run", "concept", "seed", "step", "prompt", "kind", "combination", "inde
 READ = "read_", "like_"
 TOLD = "edit", "identity", "joint"
 DIGITS = 4
-"""Decimals of the scores in the file."""
+"""Decimals of the scores in the file, and digits of the distances after the first."""
+NARROW = 0.02
+"""Cosines by which the two references of a concept must differ, for scores to lie between them."""
 
 
 def rows_of(runs: Mapping[str, Labelled], folder: Path) -> pd.DataFrame:
@@ -77,12 +79,15 @@ def compact(rows: pd.DataFrame) -> pd.DataFrame:
             boolean = values.isin([True, False]).all() and name.startswith(("like_", *TOLD))
             found[name] = found[name].astype("boolean" if boolean else "category")
         elif pd.api.types.is_float_dtype(found[name]):
-            found[name] = found[name].round(DIGITS).astype("float32")
+            values = found[name].to_numpy(float)
+            place = np.floor(np.log10(np.abs(values), where=values != 0, out=np.zeros_like(values)))
+            places = np.nan_to_num(10 ** (DIGITS - place) if name in (*DISTANCES, *BESIDE) else 10.0**DIGITS, nan=1.0)
+            found[name] = (np.round(values * places) / places).astype("float32")
     return found
 
 
 def labels_of(runs: Mapping[str, Sequence[Labelled]]) -> pd.DataFrame:
-    """Section, condition and images of each run; one that serves several sections has a line for each."""
+    """Section and condition of each run; one that serves several sections has a line for each."""
     lines = [
         {"run": run, "section": one.section, "condition": one.condition} for run, many in runs.items() for one in many
     ]
@@ -116,23 +121,37 @@ def normalised(rows: pd.DataFrame, labels: pd.DataFrame, own: pd.DataFrame) -> p
     `kept` is 0 at the prompt without S* and 1 at the concept's own pictures, `obeyed` 1 and 0. The references are means
     over the prompts of a concept: those of a single prompt may be nearly alike.
 
+    Where the references differ by less than NARROW, or the wrong way round, nothing lies between them: the scores are
+    then plain differences of cosines to the prompt without S*, see `spanned`.
+
     Args:
         rows: of one section and its references.
         labels: see `labels_of`.
         own: see `own_pictures`, of all concepts and prompts.
     """
-    column = reconstruction_column(rows)
+    where = references_of(rows, labels, own)
+    is_photo, concepts = (rows["kind"] == "photo").to_numpy(), rows["concept"].astype(str)
+    scale = where[["kept", "obeyed"]].where(where[["kept", "obeyed"]] >= NARROW, 1.0)
+    kept = (rows[reconstruction_column(rows)] - concepts.map(where["photo"])) / concepts.map(scale["kept"])
+    obeyed = 1 + (rows["editability_share"] - concepts.map(where["bare"])) / concepts.map(scale["obeyed"])
+    return rows.assign(kept=kept.where(is_photo), obeyed=obeyed.where(~is_photo))
+
+
+def spanned(rows: pd.DataFrame, labels: pd.DataFrame, own: pd.DataFrame) -> bool:
+    """Whether the two references of every concept are NARROW apart, the right way round."""
+    return bool((references_of(rows, labels, own)[["kept", "obeyed"]] >= NARROW).all(axis=None))
+
+
+def references_of(rows: pd.DataFrame, labels: pd.DataFrame, own: pd.DataFrame) -> pd.DataFrame:
+    """By concept: reconstruction of the `photo` and editability (`bare`) of the prompt without S*, and how far the
+    concept's own pictures lie from both (`kept`, `obeyed`)."""
     bare = rows[rows["run"].isin(labels["run"][labels["condition"] == BARE])]
-    photos = bare[bare["kind"] == "photo"].groupby("concept", observed=True)[column].mean()
+    photo = bare[bare["kind"] == "photo"].groupby("concept", observed=True)[reconstruction_column(rows)].mean()
     asked = bare[bare["kind"] != "photo"].groupby(["concept", "prompt"], observed=True)["editability_share"].mean()
     copied = own.set_index(["concept", "prompt"])["editability"].reindex(asked.index)
     low, high = (values.groupby("concept", observed=True).mean() for values in (copied, asked))
     best = own.groupby("concept")["reconstruction"].first()
-    concepts = rows["concept"].astype(str)
-    is_photo = (rows["kind"] == "photo").to_numpy()
-    kept = (rows[column] - concepts.map(photos)) / concepts.map(best - photos)
-    obeyed = (rows["editability_share"] - concepts.map(low)) / concepts.map(high - low)
-    return rows.assign(kept=kept.where(is_photo), obeyed=obeyed.where(~is_photo))
+    return pd.DataFrame({"photo": photo, "bare": high, "kept": best - photo, "obeyed": high - low}).dropna()
 
 
 def reconstruction_column(rows: pd.DataFrame) -> str:

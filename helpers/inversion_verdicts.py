@@ -18,8 +18,13 @@ MARGIN = 0.05
 """Of kept + obeyed (H4), and of a score's deviation (H5)."""
 OUT_OF_REACH = 0.1
 """Share of pictures by which a part may be alike more often by chance (H7)."""
+LEGIBLE = 0.5
+"""Share of a concept's own pictures in which the reader must find a part, for its absence to mean something (H7)."""
+SETBACK = 0.01
 WRONG = 0.1
 """Share of pairs that a score may put in the wrong order (H9)."""
+RANKED = ("kept for identity", "obeyed for edit", "text_cosine for edit")
+"""Scores and the readings that they stand for."""
 Errors = Mapping[str, Mapping[str, np.ndarray]]
 
 
@@ -77,30 +82,29 @@ def best_proxy(errors: Errors) -> str:
 
 
 def setbacks(rows: pd.DataFrame) -> pd.Series:
-    """Share of steps from one number of updates to the next, at each rate, in which the loss on fixed noise rises
-    although the token has gone further from its start: what a distance alone cannot say."""
+    """Share of steps from one number of updates to the next, at each rate, in which the loss on fixed noise rises by
+    more than SETBACK of itself although the token has gone further from its start: what a distance cannot say."""
     points = (
         rows.groupby(["condition", "concept", "step"], observed=True)[["probe_loss", "displacement"]].mean().dropna()
     )
-    change = points.groupby(level=["condition", "concept"], observed=True).diff().dropna()
-    return ((change["probe_loss"] > 0) & (change["displacement"] > 0)).groupby(level="condition", observed=True).mean()
+    before = points.groupby(level=["condition", "concept"], observed=True).shift().dropna()
+    after = points.loc[before.index]
+    back = after["probe_loss"] > (1 + SETBACK) * before["probe_loss"]
+    return (back & (after["displacement"] > before["displacement"])).groupby(level="condition", observed=True).mean()
 
 
 def all_of(*verdicts: str) -> str:
-    """Yes if all are, no if one is, else undecided."""
+    """Of a hypothesis of several parts: yes if all are, no if one is, else undecided."""
     return "no" if "no" in verdicts else "yes" if set(verdicts) == {"yes"} else "undecided"
 
 
-def known_within_a_decade(knee: Mapping[str, Interval] | None) -> bool:
-    """Whether there is a break whose interval spans no more than a decade of distance."""
-    return knee is not None and knee["decades"].high - knee["decades"].low <= 1
-
-
 def knee(found: Mapping[str, Interval]) -> str:
-    """H3: undecided where the break is not known within a decade."""
-    if not known_within_a_decade(found):
+    """H3: more is kept than is lost before the break, and less is gained after it; undecided where the break is not
+    known within a decade."""
+    if found["decades"].high - found["decades"].low > 1:
         return "undecided"
-    return all_of(results.verdict(found["bends"]), results.falls(found["change"]))
+    parts = results.verdict(found["over_line"]), results.verdict(found["before"]), results.falls(found["change"])
+    return all_of(*parts)
 
 
 def explained(worse: Mapping[str, Mapping[str, Interval]]) -> str:
@@ -113,10 +117,12 @@ def bought_back(lifts: Mapping[str, Interval], high: str) -> str:
     return all_of(results.verdict(lifts[high]), results.verdict(lifts["difference"]))
 
 
-def reaches(gains: Mapping[str, Interval]) -> str:
-    """H7: what can be drawn is reached, what cannot is not."""
-    inside = [results.verdict(gains[reach]) for reach in ("named", "unnamed")]
-    return all_of(*inside, results.falls(gains["outside"], OUT_OF_REACH))
+def reaches(gains: Mapping[str, Interval], readable: float) -> str:
+    """H7: what can be drawn is reached, what cannot is not; undecided where the reader would not see it, because it
+    finds what is outside the model's reach in less than LEGIBLE of the concepts' own pictures."""
+    inside = all_of(*(results.verdict(gains[reach]) for reach in ("named", "unnamed")))
+    outside = results.falls(gains["outside"], OUT_OF_REACH)
+    return all_of(inside, outside if readable >= LEGIBLE or outside == "no" else "undecided")
 
 
 def two_tokens(names_over_learned: Interval, together_over_apart: Interval) -> str:
@@ -129,14 +135,19 @@ def well_ranked(ranks: Mapping[str, Interval]) -> str:
     return all_of(*(results.falls(ranks[name], WRONG) for name in RANKED if name in ranks))
 
 
-RANKED = ("kept for identity", "obeyed for edit", "text_cosine for edit")
-"""Scores and the readings that they stand for."""
-
-
 def table(verdicts: Mapping[str, Any]) -> pd.DataFrame:
     """One row a hypothesis."""
     said = {name: v if isinstance(v, str) else f"not asked: {v['reason']}" for name, v in verdicts.items()}
     return pd.DataFrame({"verdict": said})
+
+
+def agreement(first: Mapping[str, Interval], second: Mapping[str, Interval]) -> dict[str, str]:
+    """Whether each number has the same sign on both models: no if the intervals lie on different sides of nought."""
+    said = {}
+    for name in second:
+        one, other = (results.verdict(found[name]) for found in (first, second))
+        said[name] = "undecided" if "undecided" in (one, other) else "yes" if one == other else "no"
+    return said
 
 
 def summary(verdicts: Mapping[str, Any]) -> str:

@@ -114,7 +114,7 @@ def train_and_write(
     for run in mine:
         began, config, found = time.monotonic(), hashes[run], trained[run]
         moved = metrics(bench, config, found, starts[config.training.seed])
-        if found.failed_at is not None:
+        if found.failed_at is not None and found.failed_at < max(scored_at(config)):
             error = f"not finite at step {found.failed_at}"
             facts = how(device) | {"seconds": training_seconds}
             store.write_failure(folder, run, described(config, bench), error, metrics=moved, **facts)

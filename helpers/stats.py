@@ -99,6 +99,9 @@ def bootstrap(
 ) -> dict[str, Interval]:
     """Percentile intervals of statistics that are not smooth, such as a breakpoint or the best of several (Efron 1979).
 
+    The percentiles are expanded, or intervals over few units would be too narrow: those at which the interval of a mean
+    is as wide as Student's (Hesterberg 2015, section 3.3.1).
+
     Args:
         statistics: of the indices of units drawn with repetition, to numbers by name; a number that is not finite (a
             draw where there is none) counts as one of the largest.
@@ -116,7 +119,8 @@ def bootstrap(
     g = np.random.default_rng(seed)
     values = statistics(np.arange(n))
     drawn = [statistics(g.integers(n, size=n)) for _ in range(draws)]
-    ends = (1 - level) / 2, (1 + level) / 2
+    tail = float(stats.norm.cdf(-np.sqrt(n / (n - 1)) * stats.t.ppf((1 + level) / 2, n - 1)))
+    ends = tail, 1 - tail
     found = {}
     for name, value in values.items():
         low, high = np.quantile([row[name] for row in drawn], ends, method="inverted_cdf")
@@ -140,10 +144,14 @@ def widened(found: Interval, draws: np.ndarray) -> Interval:
 
 
 def difference(one: Interval, other: Interval) -> Interval:
-    """One number less another, as if they were independent: too wide an interval where the same units gave both."""
-    half_width = float(np.hypot((one.high - one.low) / 2, (other.high - other.low) / 2))
+    """One number less another, as if they were independent: too wide an interval where the same units gave both.
+
+    Each end adds the squares of the arms that face it (Newcombe 1998), since intervals of shares are not symmetric.
+    """
     value = one.value - other.value
-    return Interval(value=value, low=value - half_width, high=value + half_width, n=one.n, unit=one.unit)
+    low = value - float(np.hypot(one.value - one.low, other.high - other.value))
+    high = value + float(np.hypot(one.high - one.value, other.value - other.low))
+    return Interval(value=value, low=low, high=high, n=one.n, unit=one.unit)
 
 
 def share_of_units(values: np.ndarray, unit: str) -> Interval:

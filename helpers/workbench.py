@@ -10,7 +10,7 @@ from diffusers import StableDiffusionPipeline
 
 from helpers import prompts as words
 from helpers.concepts import Concept, load_concept
-from helpers.config import FinetuneConfig, SamplingConfig, effective
+from helpers.config import FinetuneConfig, ReuseConfig, SamplingConfig, effective
 from helpers.evaluation import Instruments
 from helpers.footprint import Footprint, footprint_of, pictures_that_fit
 from helpers.grid import EvaluationConfig, RunConfig
@@ -126,7 +126,10 @@ def run_hash(config: RunConfig, bench: Workbench) -> str:
     kind = type(config.training).__name__
     sampling = dataclasses.replace(config.evaluation.sampling, batch_size=1)  # how pictures are packed changes nothing
     training = effective(config.training) if isinstance(config.training, FinetuneConfig) else config.training
+    further = [list(config.evaluation.at)] if config.evaluation.at else []
+    if isinstance(training, ReuseConfig):  # other concepts count by their pictures
+        size, count = image_size(bench.pipeline), config.images
+        further.append([load_concept(name, size=size, count=count).fingerprint for name in training.of])
+        training = dataclasses.replace(training, of=())
     settings = training, config.pivot, sampling
-    size = image_size(bench.pipeline)
-    taught = [load_concept(name, size=size, count=config.images).fingerprint for name in getattr(training, "of", ())]
-    return content_hash("run", kind, settings, texts, asked, counts, bench.fingerprints, *taught)
+    return content_hash("run", kind, settings, texts, asked, counts, bench.fingerprints, *further)

@@ -27,7 +27,7 @@ def test_a_monotone_fit_is_constant_beyond_what_it_knows():
 @pytest.mark.parametrize("at", [0.7, 1.4])
 def test_a_break_is_found_where_it_is(at):
     x = np.linspace(0, 2, 9)
-    found = curves.bend(x, 1 + 2 * x - 3 * (x - at).clip(min=0) + rng().normal(0, 0.02, 9))
+    found = curves.bend(x, 1 + 2 * x - 3 * (x - at).clip(min=0) + rng().normal(0, 0.02, 9), np.linspace(0.2, 1.8, 33))
     assert found.at == pytest.approx(at, abs=0.1) and (found.before, found.after) == pytest.approx((2, -1), abs=0.2)
 
 
@@ -49,8 +49,18 @@ def test_a_knee_has_its_interval_and_prices():
 
 def test_bending_helps_only_where_there_is_a_bend():
     bent, straight = (units(0.02, slope) for slope in (-0.4, 0.3))
-    gains = [curves.gain_of_bending(x, k + o, unit="concepts") for x, k, o in (bent, straight)]
+    gains = [curves.gain_of_bending(x, k + o, degree=1, unit="concepts") for x, k, o in (bent, straight)]
     assert gains[0].low > 0.05 and abs(gains[1].value) < 0.01
+    x, k, o = bent
+    assert curves.gain_of_bending(x, k + o, degree=2, unit="concepts").low > 0
+    smooth = np.square(x - 1.2)
+    assert curves.gain_of_bending(x, smooth, degree=2, unit="concepts").high < 0, "a parabola is no break"
+
+
+def test_a_break_is_not_sought_among_the_points_of_one_rate():
+    x = np.tile(np.arange(8.0), (6, 1)) + rng().normal(0, 0.3, (6, 8))
+    candidates = curves.breakpoints(x)
+    assert candidates[0] == pytest.approx(1, abs=0.3) and candidates[-1] == pytest.approx(6, abs=0.3)
 
 
 def test_pairs_are_misranked_only_where_their_order_is_known():
@@ -78,6 +88,13 @@ def test_a_bootstrap_of_a_mean_is_near_its_t_interval():
     found = stats.bootstrap(lambda chosen: {"mean": values[chosen].mean()}, n=40, unit="concepts")["mean"]
     expected = stats.mean_of_units(values, "concepts")
     assert found.value == expected.value
-    assert (found.low, found.high) == pytest.approx((expected.low, expected.high), abs=0.07)
+    assert (found.low, found.high) == pytest.approx((expected.low, expected.high), abs=0.05)
     with pytest.raises(ValueError, match="2 or more"):
         stats.bootstrap(lambda chosen: {"": 0.0}, n=1, unit="concepts")
+
+
+def test_a_bootstrap_over_few_units_is_as_wide_as_a_t_interval():
+    values = rng(5).normal(0, 1, 6)
+    found = stats.bootstrap(lambda chosen: {"": values[chosen].mean()}, n=6, unit="concepts")[""]
+    expected = stats.mean_of_units(values, "concepts")
+    assert (found.high - found.low) / (expected.high - expected.low) == pytest.approx(1, abs=0.2)

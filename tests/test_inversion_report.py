@@ -86,14 +86,16 @@ def test_differences_pair_what_both_have_drawn(main):
 
 def test_curves_rise_and_fall_with_the_distance(main):
     names = list(RATES.values())
-    assert report.curve(main, names, "kept").shape == (6, 5)
+    assert report.curve(main, names, "kept").shape == (6, 5) == report.curves_of(main, names)[0].shape
     assert report.correlations(main, names, "kept").low > 0.9 and report.correlations(main, names, "obeyed").high < 0
     knee = report.bent(main, names)
     assert knee["distance"].low < 10**0.65 and knee["distance"].high > 10**0.5 and knee["change"].high < 0
     assert verdict.knee(knee) == "yes"
+    assert report.rate_at(main, RATES, knee["distance"].value) == pytest.approx(1.0, rel=0.6)
     chosen = report.balance(main, RATES)
-    assert chosen.value == 1.0 and report.regret(main, RATES, "rate 1").value == 0
-    assert report.regret(main, RATES, "rate 100").low > 0.05
+    assert chosen.value == 1.0
+    best, far_off = (report.regret(main, RATES, name) for name in ("rate 1", "rate 100"))
+    assert best.value == best.low == 0 and far_off.low > 0.05, "no interval of the best rate is below nought"
 
 
 def test_one_concept_has_intervals_over_its_pictures():
@@ -102,6 +104,10 @@ def test_one_concept_has_intervals_over_its_pictures():
     assert report.unit_name(alone) == "images" and report.unit_of(alone) == "index"
     assert report.score(alone[alone["condition"] == "rate 1"], "kept").unit == "images"
     assert report.bent(alone, list(RATES.values()))["distance"].unit == "images"
+    rank = report.correlations(alone, list(RATES.values()), "kept")
+    assert rank.unit == "images" and rank.value > 0.999, "of the mean curve, whatever single pictures do"
+    twice = alone[alone["seed"] == 0]
+    assert report.units_of(pd.concat([alone, twice.assign(seed=1)])) == ("concept", "index"), "two seeds are no unit"
 
 
 def test_guidance_is_compared_at_the_same_noise():
@@ -149,9 +155,19 @@ def test_verdicts_are_all_or_nothing():
     assert verdict.all_of("yes", "yes") == "yes"
     assert verdict.all_of("yes", "undecided") == "undecided" and verdict.all_of("undecided", "no") == "no"
     gains = {"named": number(0.1, 0.2), "unnamed": number(0.1, 0.2), "outside": number(-0.1, 0.05)}
-    assert verdict.reaches(gains) == "yes" and verdict.reaches(gains | {"outside": number(0.0, 0.3)}) == "undecided"
-    wide = {"decades": number(0, 2), "bends": number(0.1, 0.2), "change": number(-1, -0.5)}
+    assert verdict.reaches(gains, 0.9) == "yes" and verdict.reaches(gains, 0.2) == "undecided", "unseen is not absent"
+    assert verdict.reaches(gains | {"outside": number(0.0, 0.3)}, 0.9) == "undecided"
+    assert verdict.reaches(gains | {"outside": number(0.2, 0.3)}, 0.2) == "no"
+    wide = {
+        "decades": number(0, 2),
+        "over_line": number(0.1, 0.2),
+        "change": number(-1, -0.5),
+        "before": number(0.1, 0.2),
+    }
     assert verdict.knee(wide) == "undecided" and verdict.knee(wide | {"decades": number(0, 0.5)}) == "yes"
+    assert verdict.knee(wide | {"decades": number(0, 0.5), "before": number(-0.2, -0.1)}) == "no", "nothing was gained"
+    signs = verdict.agreement({"a": number(1, 2), "b": number(1, 2)}, {"a": number(0.1, 1), "b": number(-2, -1)})
+    assert signs == {"a": "yes", "b": "no"}
     summary = verdict.summary({"H1 a": "yes", "H2 b": "no", "H3 c": {"value": None, "reason": "r"}})
     assert summary == "Held: H1. Failed: H2."
     assert verdict.table({"H3 c": {"value": None, "reason": "r"}})["verdict"].tolist() == ["not asked: r"]

@@ -37,7 +37,7 @@ def chibi_instruments(scorer: Scorer, concept: Concept, reader: Path, device: st
         found = success(readings, prompts, character)
         if len(people) == 2:
             found["identity"] = both_there(readings, *people)
-            found["joint"] = found["edit"] & found["identity"]
+            found["joint"] = (found["edit"] & found["identity"]).where(found["edit"].notna())
         return pd.concat([table(readings), found, likeness(readings, character)], axis=1), mask
 
     instruments = Instruments(scorer=scorer, look=look)
