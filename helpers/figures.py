@@ -71,6 +71,11 @@ CONDITIONS = {
     "permuted": ("#e0a458", "x"),
     "source": ("#7b2d8b", ">"),
     "base": ("#3f8f3f", "H"),
+    "more vectors": ("#9a3412", "X"),
+    "training pictures": ("#475467", "8"),
+    "kept near": ("#cc79a7", "^"),
+    "another start": ("#7c8f00", "<"),
+    "described": ("#b8860b", "v"),
 }
 """Colour and marker of a condition, the same in every report; colours differ in lightness too."""
 
@@ -215,20 +220,6 @@ def intervals(
 def spread(points: Sequence[Interval]) -> np.ndarray:
     """[2, N] how far each interval goes below and above its number, as matplotlib's error bars want it."""
     return np.array([[max(0.0, p.value - p.low), max(0.0, p.high - p.value)] for p in points]).T
-
-
-def plane(
-    points: Mapping[str, tuple[Interval, Interval]], *, styles: Mapping[str, Mapping[str, Any]], line: Sequence[str]
-) -> Figure:
-    """Draw pairs of numbers with their intervals, x and y; a thin line joins some of them in their order."""
-    figure, axes = plt.subplots(figsize=(5.6, 3.8))
-    joined = [(points[name][0].value, points[name][1].value) for name in line]
-    axes.plot(*zip(*joined, strict=True), color="#d0d5dd", zorder=0)
-    for name, (x, y) in points.items():
-        xerr, yerr = ([[p.value - p.low], [p.high - p.value]] for p in (x, y))
-        axes.errorbar(x.value, y.value, xerr=xerr, yerr=yerr, ls="", **styles[name])
-    axes.legend(loc="center left", bbox_to_anchor=(1, 0.5))
-    return figure
 
 
 def _tile(images: np.ndarray, *, columns: int, gap: int) -> np.ndarray:

@@ -70,14 +70,28 @@ def gained(long: pd.DataFrame, condition: str, base: str, by: str) -> dict[str, 
 
 
 def ceiling_of(concept: Concept, instruments: Instruments) -> pd.DataFrame:
-    """How often the reader finds each part in a concept's own pictures, which are right: concept, part, like."""
+    """How often the reader finds each part in a concept's own pictures, which are right: concept, part, reach, like."""
+    read, reach = read_own(concept, instruments), reach_of(concept)
+    found = [float(read[f"like_{part}"].astype(float).mean()) for part in reach]
+    return pd.DataFrame({"concept": concept.name, "part": list(reach), "reach": list(reach.values()), "like": found})
+
+
+def style_seen(concept: Concept, instruments: Instruments) -> float:
+    """Share of a style's own pictures that the reader sees in it; the concept is named after the style."""
+    style = concept.name.removeprefix("style-")
+    return float((read_own(concept, instruments)["read_art_style"] == style).mean())
+
+
+def read_own(concept: Concept, instruments: Instruments) -> pd.DataFrame:
+    """What the reader says of the pictures that only score."""
     own = concept.score_images
     read, _ = instruments.look(own, [EditPrompt(kind="photo", text="S*")] * len(own))
-    found = {part: float(read[f"like_{part}"].astype(float).mean()) for part in reach_of(concept)}
-    return pd.DataFrame({"concept": concept.name, "part": list(found), "like": list(found.values())})
+    return read
 
 
-def overlap(rows: pd.DataFrame, concepts: Mapping[str, Concept], factor: str, conditions: Sequence[str]) -> dict:
+def overlap(
+    rows: pd.DataFrame, concepts: Mapping[str, Concept], factor: str, conditions: Sequence[str]
+) -> dict[str, Interval]:
     """How far the poses, places or backgrounds of the photo's pictures are those of the training pictures.
 
     1 minus the total variation distance between both distributions: 1 if they are the same, whatever they are; a model

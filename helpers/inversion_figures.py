@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import matplotlib.pyplot as plt
@@ -25,11 +25,11 @@ SCORES = {
 """Colour, marker and name of a score."""
 FAMILIES = {
     "rate": ("inversion", "learning rates"),
-    "vectors": ("images", "more vectors"),
-    "picture": ("texts", "number of pictures, tokens of pictures"),
-    "kept near": ("regularised", "kept near the class word"),
-    "start": ("source", "another start"),
-    "words": ("named", "words of a person, nothing learned"),
+    "vectors": ("more vectors", "more vectors"),
+    "picture": ("training pictures", "number of pictures, tokens of pictures"),
+    "kept near": ("kept near", "kept near the class word"),
+    "start": ("another start", "another start"),
+    "words": ("described", "words of a person, nothing learned"),
     "reference": ("class word", "references"),
 }
 """Condition whose colour and marker a family of configurations has, and its name."""
@@ -118,11 +118,12 @@ def along_figure(
     return figure
 
 
-def plane_figure(points: Mapping[str, tuple[Interval, Interval]], line: Sequence[str]) -> Figure:
-    """Editability and reconstruction of every configuration, numbered; a line joins some of them in their order."""
+def plane_figure(points: Mapping[str, tuple[Interval, Interval]], lines: Sequence[Sequence[str]]) -> Figure:
+    """Editability and reconstruction of every configuration, numbered; lines join some of them in their order."""
     figure, axis = plt.subplots(figsize=(7.6, 5.4))
-    joined = [tuple(number.value for number in points[name]) for name in line]
-    axis.plot(*zip(*joined, strict=True), color="#98a2b3", zorder=0, linewidth=1)
+    for line in lines:
+        joined = [tuple(number.value for number in points[name]) for name in line]
+        axis.plot(*zip(*joined, strict=True), color="#98a2b3", zorder=0, linewidth=1)
     named = set()
     for number, (name, (x, y)) in enumerate(points.items(), start=1):
         condition, label = FAMILIES[family_of(name)]
@@ -182,6 +183,11 @@ def factors_figure(
 def styles_of(rates: Sequence[str]) -> dict[str, dict[str, Any]]:
     """Colours and markers of the references and of rates, from light to dark."""
     return {name: mark(name) for name in (CLASS_WORD, BARE)} | shades("inversion", rates)
+
+
+def styles_of_scores(names: Iterable[str]) -> dict[str, dict[str, Any]]:
+    """Colours, markers and names of scores."""
+    return {name: dict(zip(("color", "marker", "label"), SCORES[name], strict=True)) for name in names}
 
 
 def zoom_of(pictures: np.ndarray, columns: int) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,10 +16,9 @@ from torch import Tensor
 
 from helpers import store
 from helpers.concepts import Concept
-from helpers.config import InputError
 from helpers.evaluation import ON_SHEET
 from helpers.files import write_bytes
-from helpers.inversion_factors import ceiling_of, reach_of
+from helpers.inversion_factors import ceiling_of, reach_of, style_seen
 from helpers.inversion_runs import Labelled
 from helpers.inversion_table import own_pictures
 from helpers.perform import SHEET_WIDTH, as_png
@@ -37,13 +37,15 @@ class Prepared:
     reaches: Mapping[str, Mapping[str, str]]
     """See inversion_factors.reach_of: of chibi's newcomers."""
     ceilings: pd.DataFrame
-    """concept, part, like: how often the reader finds a newcomer's parts in its own pictures."""
+    """concept, part, reach, like: how often the reader finds a newcomer's parts in its own pictures."""
+    styles: Mapping[str, float]
+    """Share of a style's own pictures in which the reader sees the style it knows by the concept's name."""
 
 
 def prepared(labelled: Sequence[Labelled], device: str) -> Prepared:
     """Go through models and concepts, each once."""
     runs: dict[str, list[Labelled]] = {}
-    own, ceilings, concepts, reaches = [], [], {}, {}
+    own, ceilings, concepts, reaches, styles = [], [], {}, {}, {}
     of_bench: dict[tuple, list[Labelled]] = {}
     for one in labelled:
         config = one.config
@@ -59,26 +61,42 @@ def prepared(labelled: Sequence[Labelled], device: str) -> Prepared:
         if "inside_reach" in bench.concept.facts and name not in reaches and bench.instruments.look:
             reaches[name] = reach_of(bench.concept)
             ceilings.append(ceiling_of(bench.concept, bench.instruments))
+        if bench.concept.facts.get("kind") == "style" and name not in styles and bench.instruments.look:
+            styles[name] = style_seen(bench.concept, bench.instruments)
     return Prepared(
         runs=runs,
         own=pd.concat(own).drop_duplicates(["concept", "prompt"], ignore_index=True),
         concepts=concepts,
         reaches=reaches,
         ceilings=pd.concat(ceilings, ignore_index=True) if ceilings else pd.DataFrame(),
+        styles=styles,
     )
 
 
-def token_of(folder: Path, run: str, step: int, kept: str) -> Tensor:
-    """Rows [K, D] that a run learned: from the store, else from a file of the committed report.
+def known_failures(stem: str) -> set[str]:
+    """Runs that a committed report says have failed: they have no rows, and are not missing."""
+    report = store.COMMITTED / f"{stem}.json"
+    return set(json.loads(report.read_text(encoding="utf-8"))["results"]["failed"]) if report.is_file() else set()
 
-    Raises:
-        InputError: neither has them.
+
+def token_of(folder: Path, run: str, step: int, kept: str) -> Tensor | None:
+    """Rows [K, D] that a run learned: from the store, else from a file of the committed report; None without either.
+
+    Args:
+        folder: the store.
+        run: its hash.
+        step: updates.
+        kept: the file in the committed report, whose JSON says of which run it is.
     """
     if (folder / run / "checkpoints" / f"{step:06d}.safetensors").is_file():
         return store.load_checkpoint(folder, run, step)["rows"]
     committed = store.COMMITTED / kept
-    if not committed.is_file():
-        raise InputError(f"the token of run {run} is neither in {folder.name} nor in a report: use TRAIN=missing.")
+    report = committed.parent.with_suffix(".json")
+    if not committed.is_file() or not report.is_file():
+        return None
+    tokens = json.loads(report.read_text(encoding="utf-8"))["provenance"].get("tokens", {})
+    if tokens.get(committed.name) != run:
+        return None
     (rows,) = load_file(committed).values()
     return rows if rows.ndim == 2 else rows[None]
 
@@ -98,7 +116,9 @@ def tiles_of(folder: Path, run: str, one: Labelled, prompt: str, columns: int) -
     return grid[before : before + columns]
 
 
-def sheet(rows: Sequence[tuple[str, str]], prepared: Prepared, *, columns: int, folder: Path, kept: Path) -> np.ndarray:
+def sheet(
+    rows: Sequence[tuple[str, str]], prepared: Prepared, *, columns: int, folder: Path, kept: Path
+) -> np.ndarray | None:
     """Pictures [R * columns, S, S, 3] of R runs and prompts; from the store, where they are kept too, else as kept.
 
     Args:
@@ -106,14 +126,20 @@ def sheet(rows: Sequence[tuple[str, str]], prepared: Prepared, *, columns: int, 
         prepared: knows the runs.
         columns: pictures a row.
         folder: the store.
-        kept: a PNG of the whole sheet, which is written where the store has all runs and read where it has not.
+        kept: a PNG of the whole sheet that knows its rows; it is written where the store has all runs. Where it has not
+            it is read, here or in the committed report; None if it is in neither or shows other rows.
     """
+    known = " ".join([str(columns), *(f"{run} {prompt}" for run, prompt in rows)])
     if all((folder / run / "samples.png").is_file() for run, _ in rows):
         found = [tiles_of(folder, run, prepared.runs[run][0], prompt, columns) for run, prompt in rows]
-        write_bytes(kept, as_png(torch.from_numpy(np.concatenate(found)).permute(0, 3, 1, 2), columns))
+        pictures = torch.from_numpy(np.concatenate(found)).permute(0, 3, 1, 2)
+        write_bytes(kept, as_png(pictures, columns, shows=known))
         return np.concatenate(found)
-    committed = store.COMMITTED / kept.parent.name / kept.name
-    with Image.open(kept if kept.is_file() else committed) as picture:
-        pixels = np.array(picture.convert("RGB"))
-    size = pixels.shape[1] // columns
-    return pixels.reshape(-1, size, columns, size, 3).swapaxes(1, 2).reshape(-1, size, size, 3)
+    for path in (kept, store.COMMITTED / kept.parent.name / kept.name):
+        if path.is_file():
+            with Image.open(path) as picture:
+                pixels, shows = np.array(picture.convert("RGB")), picture.info.get("shows")
+            if shows == known:
+                size = pixels.shape[1] // columns
+                return pixels.reshape(-1, size, columns, size, 3).swapaxes(1, 2).reshape(-1, size, size, 3)
+    return None

@@ -27,6 +27,13 @@ def of_section(rows: pd.DataFrame, labels: pd.DataFrame, *sections: str) -> pd.D
     return rows.merge(mine, on="run")
 
 
+def complete(rows: pd.DataFrame, conditions: Sequence[str], *, seed: int) -> list[str]:
+    """The conditions that every concept of the rows has with a seed: others would be compared over other concepts."""
+    mine = rows[rows["seed"] == seed]
+    counts = mine.groupby("condition", observed=True)["concept"].nunique()
+    return [name for name in conditions if counts.get(name, 0) == mine["concept"].nunique() > 0]
+
+
 def known(rows: pd.DataFrame, value: str) -> pd.DataFrame:
     """The rows that say something about a score: the photo asks for no edit."""
     if value in ("text_cosine", "editability_share", "edit", "joint"):
@@ -198,6 +205,15 @@ def guided_rows(
     usual = of_section(rows, labels, "rates", "references")
     usual = usual[usual["prompt"].isin(other["prompt"].unique()) & (usual["seed"] == seed) & (usual["index"] < count)]
     return pd.concat([other.assign(scale=other["run"].astype(str).map(scales)), usual.assign(scale=default)])
+
+
+def by_scale(rows: pd.DataFrame, conditions: Sequence[str], value: str) -> dict[str, dict[float, Interval]]:
+    """A score of each condition by guidance scale."""
+    found: dict[str, dict[float, Interval]] = {}
+    for (name, scale), mine in rows[rows["condition"].isin(conditions)].groupby(["condition", "scale"], observed=True):
+        if (number := score(mine, value)) is not None:
+            found.setdefault(str(name), {})[float(scale)] = number
+    return found
 
 
 def lifts(rows: pd.DataFrame, conditions: Sequence[str], value: str, *, low: float, high: float) -> dict[str, Interval]:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import pandas as pd
 
 from helpers import stats
-from helpers.inversion_report import Scores, against, misranking, of_section, score, scored
+from helpers.inversion_report import Scores, against, known, misranking, of_section, score, scored
 from helpers.inversion_runs import CLASS_WORD, Labelled
 from helpers.inversion_table import normalised
 from helpers.stats import Interval
@@ -29,13 +29,16 @@ def two_in_one(rows: pd.DataFrame) -> tuple[Scores, dict[str, Interval]]:
     photo = rows["kind"] == "photo"
     rows = rows.assign(both=rows["identity"].where(photo), two=(rows["read_count"] == 2).where(photo))
     names = {"both": "both right", "two": "two figures", "joint": "both right in a new place"}
+    ways = [way for way in WAYS_OF_TWO if (rows["condition"] == way).any()]
     found = {
         way: known_scores({said: score(rows[rows["condition"] == way], value) for value, said in names.items()})
-        for way in WAYS_OF_TWO
+        for way in ways
     }
-    learned, named = (found[way]["both right"] for way in ("learned apart", "two names"))
-    together = against(rows, "learned together", "learned apart", "both")
-    return found, {"names over learned": stats.difference(named, learned), "together over apart": together}
+    differences = {"together over apart": against(rows, "learned together", "learned apart", "both")}
+    if {"learned apart", "two names"} <= set(ways):
+        both = (found[way]["both right"] for way in ("two names", "learned apart"))
+        differences["names over learned"] = stats.difference(*both)
+    return found, known_scores(differences)
 
 
 def by(rows: pd.DataFrame, column: str, values: Sequence[str], best: str) -> Scores:
@@ -52,7 +55,7 @@ def by(rows: pd.DataFrame, column: str, values: Sequence[str], best: str) -> Sco
 
 def of_style(rows: pd.DataFrame, style: str) -> Scores:
     """Shares of pictures in a style, with the edit right, and reconstruction, of each condition."""
-    rows = rows.assign(style=(rows["read_art_style"] == style).astype(float))
+    rows = rows.assign(style=pd.array(rows["read_art_style"] == style, dtype="boolean"))
     return {
         str(name): known_scores(
             {
@@ -63,6 +66,22 @@ def of_style(rows: pd.DataFrame, style: str) -> Scores:
         )
         for name, mine in rows.groupby("condition", observed=True)
     }
+
+
+def seen_over_held_out(rows: pd.DataFrame, condition: str, share: str) -> Interval | None:
+    """How much more often a share is right where training pictures show together what is asked for, than where they
+    never do; by concept, since the prompts are not the same."""
+    mine = known(rows[rows["condition"] == condition], share).astype({share: float})
+    means = mine.groupby(["concept", "combination"], observed=True)[share].mean().unstack()
+    if not {"seen", "held-out"} <= set(means):
+        return None
+    differences = (means["seen"] - means["held-out"]).dropna()
+    return stats.mean_of_units(differences.to_numpy(), stats.UNITS["concept"]) if len(differences) > 1 else None
+
+
+def name_over_token(rows: pd.DataFrame) -> dict[str, Interval]:
+    """What the name of a character has over a token that was learned from five pictures of it, paired."""
+    return known_scores({value: against(rows, "name", "token", value) for value in ("kept", "obeyed", *SHARES)})
 
 
 def controls(rows: pd.DataFrame, labels: pd.DataFrame, own: pd.DataFrame) -> Scores:

@@ -16,6 +16,7 @@ from typing import Any
 import pandas as pd
 import torch
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 from torch import Tensor
 
 from helpers import store
@@ -158,13 +159,16 @@ def described(config: RunConfig, bench: Workbench) -> dict[str, Any]:
     return plain | {"fingerprints": bench.fingerprints}
 
 
-def as_png(pictures: Tensor, width: int = SHEET_WIDTH) -> bytes:
-    """Pictures [M, 3, S, S] uint8 as one PNG, `width` of them a row."""
+def as_png(pictures: Tensor, width: int = SHEET_WIDTH, *, shows: str = "") -> bytes:
+    """Pictures [M, 3, S, S] uint8 as one PNG, `width` of them a row; what it shows may stand in it as a text."""
     rows = [
         torch.cat([*row, *[torch.full_like(row[0], 255)] * (width - len(row))], dim=2) for row in pictures.split(width)
     ]
-    content = io.BytesIO()
-    Image.fromarray(torch.cat(rows, dim=1).permute(1, 2, 0).numpy()).save(content, "PNG", optimize=True)
+    content, text = io.BytesIO(), PngInfo()
+    if shows:
+        text.add_text("shows", shows)
+    pixels = torch.cat(rows, dim=1).permute(1, 2, 0).numpy()
+    Image.fromarray(pixels).save(content, "PNG", optimize=True, pnginfo=text)
     return content.getvalue()
 
 

@@ -29,7 +29,7 @@ class Interval:
     high: float
     """Upper end of the interval."""
     n: int
-    """How many units were drawn."""
+    """Units that were drawn."""
     unit: str
     """What was drawn: concepts, seeds, images."""
 
@@ -120,10 +120,9 @@ def bootstrap(
     values = statistics(np.arange(n))
     drawn = [statistics(g.integers(n, size=n)) for _ in range(draws)]
     tail = float(stats.norm.cdf(-np.sqrt(n / (n - 1)) * stats.t.ppf((1 + level) / 2, n - 1)))
-    ends = tail, 1 - tail
     found = {}
     for name, value in values.items():
-        low, high = np.quantile([row[name] for row in drawn], ends, method="inverted_cdf")
+        low, high = np.quantile([row[name] for row in drawn], (tail, 1 - tail), method="inverted_cdf")
         found[name] = Interval(value=value, low=float(low), high=float(high), n=n, unit=unit)
     return found
 
@@ -152,6 +151,11 @@ def difference(one: Interval, other: Interval) -> Interval:
     low = value - float(np.hypot(one.value - one.low, other.high - other.value))
     high = value + float(np.hypot(one.high - one.value, other.value - other.low))
     return Interval(value=value, low=low, high=high, n=one.n, unit=one.unit)
+
+
+def scaled(number: Interval, by: float) -> Interval:
+    """A number in another, positive unit."""
+    return dataclasses.replace(number, value=by * number.value, low=by * number.low, high=by * number.high)
 
 
 def share_of_units(values: np.ndarray, unit: str) -> Interval:

@@ -11,7 +11,6 @@ import pytest
 from PIL import Image
 
 from helpers import figures
-from helpers.stats import Interval
 
 matplotlib.use("agg")
 EVIL = "<script>alert(\"x\")</script> & 'quoted'"
@@ -88,14 +87,3 @@ def test_contact_sheet_keeps_every_pixel(pages, zoom):
 def test_contact_sheet_refuses_floats():
     with pytest.raises(ValueError, match="uint8"):
         figures.contact_sheet(np.zeros((1, 8, 8, 3)), columns=1)
-
-
-def test_a_plane_joins_its_points_in_their_order():
-    points = {
-        name: tuple(Interval(value=v, low=v - 1, high=v + 1, n=3, unit="images") for v in xy)
-        for name, xy in {"a": (1, 2), "b": (3, 1), "c": (0, 0)}.items()
-    }
-    figure = figures.plane(points, styles=figures.shades("inversion", list(points)), line=["b", "a"])
-    (axes,) = figure.axes
-    assert axes.lines[0].get_xydata().tolist() == [[3, 1], [1, 2]]
-    assert [text.get_text() for text in axes.get_legend().get_texts()] == ["a", "b", "c"]
