@@ -71,11 +71,11 @@ CONDITIONS = {
     "permuted": ("#e0a458", "x"),
     "source": ("#7b2d8b", ">"),
     "base": ("#3f8f3f", "H"),
-    "more vectors": ("#9a3412", "X"),
-    "training pictures": ("#475467", "8"),
-    "kept near": ("#cc79a7", "^"),
-    "another start": ("#7c8f00", "<"),
-    "described": ("#b8860b", "v"),
+    "more vectors": ("#9a3412", "2"),
+    "training pictures": ("#334155", "3"),
+    "kept near": ("#be185d", "4"),
+    "another start": ("#7c8f00", "+"),
+    "described": ("#a16207", "."),
 }
 """Colour and marker of a condition, the same in every report; colours differ in lightness too."""
 
