@@ -133,18 +133,28 @@ def show(figure: Figure, *, caption: str, alt: str) -> None:
     """Show a figure with its caption (with n and the kind of interval) and a text for who cannot see it."""
     if not caption.strip() or not alt.strip():
         raise ValueError("A figure needs a caption and an alt text: say what it shows and what can be seen in it.")
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=DPI, metadata={"Software": None})
-    plt.close(figure)
-    if figure.get_label() != PICTURES:  # lines and letters need few colours, and a report a third of the room then
-        with Image.open(io.BytesIO(buffer.getvalue())) as drawn:
-            buffer = io.BytesIO()
-            drawn.convert("RGB").quantize(256, dither=Image.Dither.NONE).save(buffer, "PNG", optimize=True)
     width = round(figure.get_figwidth() * 96)
-    data = base64.b64encode(buffer.getvalue()).decode("ascii")
-    image = f'<img src="data:image/png;base64,{data}" width="{width}" alt="{html.escape(alt)}">'
+    kind, content = encoded(figure)
+    data = base64.b64encode(content).decode("ascii")
+    image = f'<img src="data:image/{kind};base64,{data}" width="{width}" alt="{html.escape(alt)}">'
     page = f'<figure class="plot">{image}<figcaption>{html.escape(caption)}</figcaption></figure>'
     _display(page, f"{caption}\n{alt}")
+
+
+def encoded(figure: Figure) -> tuple[str, bytes]:
+    """A figure as small as it can be seen whole, and the format; closes it.
+
+    Lines and letters need few colours: a PNG of 256. Of pictures every colour counts: WebP without loss.
+    """
+    buffer, small = io.BytesIO(), io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=DPI, metadata={"Software": None})
+    plt.close(figure)
+    with Image.open(buffer) as drawn:
+        if figure.get_label() == PICTURES:
+            drawn.convert("RGB").save(small, "WEBP", lossless=True, quality=100)
+            return "webp", small.getvalue()
+        drawn.convert("RGB").quantize(256, dither=Image.Dither.NONE).save(small, "PNG", optimize=True)
+        return "png", small.getvalue()
 
 
 def table(rows: pd.DataFrame, *, caption: str, digits: int = 3) -> None:

@@ -27,7 +27,8 @@ OF_A_PICTURE = (
     "editability_share",
 )
 KEYS = ("run", "concept", "seed", "step", "prompt", "kind", "combination", "index")
-READ = "read_", "like_"
+READ = ("read_background", "read_pose", "read_place", "read_count", "read_art_style")
+"""Readings that the report takes from the rows, beside like_<part>."""
 TOLD = "edit", "identity", "joint"
 DIGITS = 4
 """Decimals of the scores in the file, and digits of the distances after the first."""
@@ -51,8 +52,8 @@ def rows_of(runs: Mapping[str, Labelled], folder: Path) -> pd.DataFrame:
         for name in (*DISTANCES, *BESIDE):
             if f"{name} here" in rows:
                 rows[name] = rows[name].fillna(rows.pop(f"{name} here"))
-    chosen = [name for name in rows if name.startswith(READ)]
-    wanted = [*KEYS, *OF_A_PICTURE, *TOLD, *chosen, *DISTANCES, *BESIDE]
+    alike = [name for name in rows if name.startswith("like_")]
+    wanted = [*KEYS, *OF_A_PICTURE, *TOLD, *READ, *alike, *DISTANCES, *BESIDE]
     return compact(rows.reindex(columns=wanted))
 
 
