@@ -45,11 +45,12 @@ class Size:
         return max((self.steps, *self.checkpoints))
 
 
-HALF_DECADES = tuple(10 ** (k / 2 - 2.5) for k in range(8))
+HALF_DECADES = tuple(10 ** (k / 2 - 3.5) for k in range(8))
+"""Up to the usual rate, which is far out already; the first scores are lost at a thousandth of it."""
 SIZES = {
-    "smoke": Size(factors=(0.1, 1.0, 10.0), steps=10, photos=4, edited=2, few=2, per_kind=1),
+    "smoke": Size(factors=(0.01, 0.1, 1.0), steps=10, photos=4, edited=2, few=2, per_kind=1),
     "quick": Size(
-        factors=HALF_DECADES[2:7],
+        factors=tuple(HALF_DECADES[k] for k in (2, 3, 4, 5, 7)),
         steps=300,
         photos=24,
         edited=8,
