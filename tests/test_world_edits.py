@@ -85,13 +85,13 @@ def test_of_two_figures_the_concept_must_do_what_was_asked(scene):
     assert found["edit"].tolist() == [True, True, False] and found["joint"].tolist() == [False, True, False]
 
 
-def test_a_pair_has_no_identity_that_all_pictures_share():
-    pair = load_concept("alba-and-brio", size=w.SIZE)
+def test_strangers_have_no_identity_that_all_pictures_share():
+    strangers = load_concept("five-strangers", size=w.SIZE)
     scorer = load_scorer("chibi", device="cpu")
-    instruments, _ = chibi_instruments(scorer, pair, CHIBI / "reader", "cpu")
-    rows, _ = instruments.look(pair.images[:2], [asks(background="moon")] * 2)
+    instruments, _ = chibi_instruments(scorer, strangers, CHIBI / "reader", "cpu")
+    rows, _ = instruments.look(strangers.images[:2], [asks(background="moon")] * 2)
     assert rows["identity"].isna().all() and rows["edit"].notna().all()
-    wrong = dataclasses.replace(pair, scenes=[{"figures": [{}]}])
+    wrong = dataclasses.replace(strangers, scenes=[{"figures": [{}]}])
     with pytest.raises(InputError, match="take it away"):
         chibi_instruments(scorer, wrong, CHIBI / "reader", "cpu")
 
@@ -112,3 +112,45 @@ def test_abstentions_are_in_the_table(scene):
     table = readings.table(said)
     assert table["read_object"].isna().tolist() == [False, True] and table["read_pose"].tolist() == ["jumping"] * 2
     assert table["read_x"].tolist() == [20.0, 20.0]
+
+
+def test_parts_are_alike_one_by_one(scene):
+    character = newcomer(0).character
+    changes = [
+        {"hair_colour": (0, 255, 0)}, {"eye_shape": "wide"}, {"garment": "coat"}, {"emblem": "star"}, {},
+    ]  # fmt: skip
+    figures = [scene.figures[0]] + [
+        dataclasses.replace(scene.figures[0], character=dataclasses.replace(character, **change)) for change in changes
+    ]
+    scenes = [dataclasses.replace(scene, figures=(figure,)) for figure in figures]
+    found = readings.likeness(perfect(scenes), character)
+    assert set(found) == {f"like_{part}" for part in readings.PARTS} and found.iloc[0].all()
+    for row, part in ((1, "hair_colour"), (2, "eyes"), (3, "garment"), (4, "emblem")):
+        assert (
+            found.iloc[row][f"like_{part}"] == (changes[row - 1] == {"emblem": character.emblem})
+            or not found.iloc[row][f"like_{part}"]
+        ), part
+        assert found.iloc[row].drop(f"like_{part}").all()
+    sketch = readings.likeness(perfect([dataclasses.replace(scene, art_style="sketch")]), character)
+    assert sketch[["like_hair_colour", "like_eyes", "like_garment_colour"]].isna().all(axis=None)
+    assert sketch["like_hair_style"].all() and readings.likeness(perfect([scene]), None).isna().all(axis=None)
+
+
+def test_two_characters_are_both_there_in_any_order(scene):
+    people = [newcomer(n).character for n in (0, 1, 2)]
+    left, right = ([dataclasses.replace(scene.figures[0], character=c, x=x) for c in people] for x in (16, 48))
+    drawn = [(left[0], right[1]), (left[1], right[0]), (left[0], right[0]), (left[0], right[2]), (left[0],)]
+    scenes = [dataclasses.replace(scene, figures=figures, object="none") for figures in drawn]
+    found = readings.both_there(perfect(scenes), *people[:2])
+    assert found.tolist() == [True, True, False, False, False]
+
+
+def test_a_pair_succeeds_where_something_was_asked_and_both_are_there():
+    pair = load_concept("alba-and-brio", size=64)
+    instruments, _ = chibi_instruments(load_scorer("chibi", device="cpu"), pair, CHIBI / "reader", "cpu")
+    images = pair.score_images[:6]
+    background = pair.scenes[len(pair.scenes) - len(pair.score_images)]["background"]
+    wanted = [asks(background=background)] * 3 + [prompts.EditPrompt(kind="photo", text="S*")] * 3
+    found, _ = instruments.look(images, wanted)
+    assert found["identity"].mean() > 0.5 and found["joint"][3:].isna().all()
+    assert found["joint"][:3].tolist() == (found["edit"] & found["identity"])[:3].tolist()
