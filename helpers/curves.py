@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy.optimize import isotonic_regression
-from scipy.stats import spearmanr
+from scipy.stats import rankdata
 
 from helpers.stats import Interval, bootstrap, mean_of_units
 
@@ -150,7 +150,9 @@ def gain_of_bending(log_distance: np.ndarray, score: np.ndarray, *, degree: int,
 
 def rank_correlation(distance: np.ndarray, score: np.ndarray) -> float:
     """Spearman's rank correlation; 0 where all scores are the same."""
-    return float(spearmanr(distance, score).statistic) if np.ptp(distance) and np.ptp(score) else 0.0
+    if not np.ptp(distance) or not np.ptp(score):
+        return 0.0
+    return float(np.corrcoef(rankdata(distance), rankdata(score))[0, 1])
 
 
 def misranked(score: np.ndarray, truth: np.ndarray, error: np.ndarray) -> tuple[int, int]:

@@ -49,13 +49,11 @@ class Setup:
     images: int
     edits: str
     guidance_scale: float
-    packed: int = 32
-    """Pictures of one batch of the sampler."""
 
     def scored(self, photos: int, edited: int, per_kind: int = 0, **changes: Any) -> EvaluationConfig:
         """What is drawn: pictures of the photo, of each edit prompt, and how many prompts of a kind."""
         guidance = changes.pop("guidance_scale", self.guidance_scale)
-        sampling = SamplingConfig(guidance_scale=guidance, batch_size=self.packed, seed=self.seed)
+        sampling = SamplingConfig(guidance_scale=guidance, batch_size=self.size.packed, seed=self.seed)
         per_kind = per_kind or self.size.per_kind
         options = {"edits": self.edits, "photos": photos, "edited": edited, "per_kind": per_kind, "sampling": sampling}
         return EvaluationConfig(**options | changes)

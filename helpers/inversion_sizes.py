@@ -24,6 +24,8 @@ class Size:
     """Pictures of each edit prompt otherwise."""
     per_kind: int
     """Edit prompts of a kind."""
+    packed: int = 32
+    """Pictures of one batch of the sampler: whole batches are drawn, so that a run's pictures should fill some."""
     turns: tuple[float, ...] = ()
     """Shares of the angle to the class word by which tokens are turned after training."""
     guidance: tuple[float, ...] = ()
@@ -48,13 +50,13 @@ class Size:
 HALF_DECADES = tuple(10 ** (k / 2 - 3.5) for k in range(8))
 """Up to the usual rate, which is far out already; the first scores are lost at a thousandth of it."""
 SIZES = {
-    "smoke": Size(factors=(0.01, 0.1, 1.0), steps=10, photos=4, edited=2, few=2, per_kind=1),
+    "smoke": Size(factors=(0.1, 1.0), steps=10, photos=2, edited=2, few=2, per_kind=1, packed=12),
     "quick": Size(
         factors=tuple(HALF_DECADES[k] for k in (2, 3, 4, 5, 7)),
         steps=300,
-        photos=24,
-        edited=8,
-        few=8,
+        photos=12,
+        edited=4,
+        few=4,
         per_kind=1,
         turns=(0.4,),
         guidance=(1.0,),
