@@ -170,9 +170,9 @@ def contact_sheet(
     *,
     columns: int,
     row_labels: Sequence[str] = (),
-    zoom: int = 3,
+    zoom: int = 0,
 ) -> Figure:
-    """Lay out uint8 images [n, height, width, 3] in rows, every pixel `zoom` pixels wide.
+    """Lay out uint8 images [n, height, width, 3] in rows, every pixel `zoom` pixels wide, or an image about 128 (0).
 
     Give the figure to `show`. Without resampling: what a reader sees is what the model drew.
     """
@@ -180,7 +180,7 @@ def contact_sheet(
         raise ValueError(
             f"A contact sheet takes uint8 images [n, height, width, 3], not {images.dtype} {images.shape}."
         )
-    gap = 6
+    gap, zoom = 6, zoom or max(1, 128 // images.shape[1])
     canvas = _tile(images.repeat(zoom, axis=1).repeat(zoom, axis=2), columns=columns, gap=gap)
     left = 24 + max((15 * len(label) for label in row_labels), default=0)
     height, width = canvas.shape[0] + gap, canvas.shape[1] + left

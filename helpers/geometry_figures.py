@@ -14,7 +14,7 @@ from torch import Tensor
 
 from helpers import contrast, geometry
 from helpers.clouds import ALPHAS, ENOUGH, Clouds, nulls
-from helpers.figures import CONDITIONS, contact_sheet, mark
+from helpers.figures import CONDITIONS, contact_sheet, mark, spread
 from helpers.flow import ENDS, OF_INPUTS
 from helpers.interpolation import EXACT
 from helpers.plan import generator
@@ -73,11 +73,9 @@ def accuracy_figure(accuracy: Mapping[str, pd.DataFrame], *, bound: float) -> Fi
     figure, axis = plt.subplots(figsize=(5.6, 3))
     for offset, (name, table) in enumerate(accuracy.items()):
         found = list(table["accuracy"])
-        spread = np.array([[max(0.0, x.value - x.low), max(0.0, x.high - x.value)] for x in found]).T
         style = {"marker": "o", "color": CONDITIONS["images" if name == "trained" else "untrained"][0]}
-        axis.errorbar(
-            table["features"] * 1.06**offset, [x.value for x in found], yerr=spread, label=name, markersize=4, **style
-        )
+        style |= {"yerr": spread(found), "label": name, "markersize": 4}
+        axis.errorbar(table["features"] * 1.06**offset, [x.value for x in found], **style)
     axis.axhline(bound, color="#b42318", linestyle=":", label=f"{bound:.2f}, asked for by H1")
     axis.set(xscale="log", xlabel="features", ylabel="held-out accuracy")
     axis.xaxis.set_major_formatter("{x:g}")
@@ -174,7 +172,7 @@ def strip(sights: Sights, *, pair: int) -> tuple[Figure, str]:
     ends = mine[mine["path"] == ENDS]
     rows = [pd.concat([ends, mine[mine["path"] == path]]).sort_values("t").index.to_numpy() for path in PATHS]
     tiles = _pictures(sights.pictures, np.concatenate(rows))
-    sheet = contact_sheet(tiles, columns=len(rows[0]), row_labels=list(PATHS), zoom=_zoom(tiles))
+    sheet = contact_sheet(tiles, columns=len(rows[0]), row_labels=list(PATHS))
     return sheet, f"{len(rows)} rows of {len(rows[0])} pictures; the ends are the same in every row."
 
 
@@ -183,11 +181,7 @@ def patched_sheet(sights: Sights, *, pairs: Sequence[int], names: Sequence[str])
     labels = sights.labels
     order = [labels.index[(labels["pair"] == p) & (labels["positions"] == name)][0] for name in names for p in pairs]
     tiles = _pictures(sights.pictures, np.array(order))
-    return contact_sheet(tiles, columns=len(pairs), row_labels=list(names), zoom=_zoom(tiles))
-
-
-def _zoom(tiles: np.ndarray) -> int:
-    return max(1, 128 // tiles.shape[1])
+    return contact_sheet(tiles, columns=len(pairs), row_labels=list(names))
 
 
 def _pictures(pictures: Tensor, order: np.ndarray) -> np.ndarray:

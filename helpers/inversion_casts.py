@@ -47,12 +47,12 @@ def all_runs(setup: Setup, concept: str, load: Load) -> list[Labelled]:
     if len(cast) == 1:
         return found + list(sections.turned(setup, concept, word_of(setup, load(concept))))
     for name in cast:
-        concept_of, word = load(name), word_of(setup, load(name))
+        word = word_of(setup, load(name))
         found += sections.checkpoints(setup, name, word)
         found += sections.seen_together(setup, name, word)
         found += sections.configurations(setup, name, word, setup.size.images)
         found += sections.turned(setup, name, word)  # from a token that is among them
-        found += sections.described(setup, name, descriptions(concept_of))
+        found += sections.described(setup, name, descriptions(load(name)))
     found += [*confirmed(setup, load), *controls(setup, load), *pairs(setup), *style(setup, load)]
     return found + second_model(setup, cast, load)
 
@@ -73,10 +73,14 @@ def descriptions(concept: Concept) -> dict[str, str]:
     return {sections.SHORT: short_description(character), sections.LONG: long_description(character)}
 
 
+def with_few(setup: Setup) -> Setup:
+    """The same with as many pictures of each edit prompt in the references as in all other runs."""
+    return dataclasses.replace(setup, size=dataclasses.replace(setup.size, edited=setup.size.few))
+
+
 def confirmed(setup: Setup, load: Load) -> Iterator[Labelled]:
     """The six concepts that nothing is chosen on, at every rate."""
-    size = dataclasses.replace(setup.size, edited=setup.size.few)
-    brief = dataclasses.replace(setup, size=size)
+    brief = with_few(setup)
     for name in CONFIRM:
         word = word_of(setup, load(name))
         yield from relabelled(sections.references(brief, name, word), "confirmation")
@@ -85,8 +89,7 @@ def confirmed(setup: Setup, load: Load) -> Iterator[Labelled]:
 
 def controls(setup: Setup, load: Load) -> Iterator[Labelled]:
     """Named characters, whose names are the ceiling, and sets of strangers, of whom there is nothing to learn."""
-    size = dataclasses.replace(setup.size, edited=setup.size.few)
-    brief = dataclasses.replace(setup, size=size)
+    brief = with_few(setup)
     for section, concepts in (("named", [f"named-{name}" for name in NAMED]), ("strangers", STRANGERS)):
         for name in concepts:
             concept = load(name)

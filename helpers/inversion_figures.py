@@ -6,7 +6,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import matplotlib.pyplot as plt
-import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
@@ -188,8 +187,3 @@ def styles_of(rates: Sequence[str]) -> dict[str, dict[str, Any]]:
 def styles_of_scores(names: Iterable[str]) -> dict[str, dict[str, Any]]:
     """Colours, markers and names of scores."""
     return {name: dict(zip(("color", "marker", "label"), SCORES[name], strict=True)) for name in names}
-
-
-def zoom_of(pictures: np.ndarray, columns: int) -> int:
-    """How many times pictures [n, S, S, 3] are enlarged so that a sheet of them is as wide as a page."""
-    return max(1, min(128 // pictures.shape[1], 1400 // (columns * pictures.shape[1])))

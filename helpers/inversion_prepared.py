@@ -15,7 +15,6 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from helpers import store
-from helpers.concepts import Concept
 from helpers.evaluation import ON_SHEET
 from helpers.files import write_bytes
 from helpers.inversion_factors import ceiling_of, reach_of, style_seen
@@ -33,7 +32,6 @@ class Prepared:
     """By hash; a run that serves several sections has several labels."""
     own: pd.DataFrame
     """See inversion_table.own_pictures: of each concept and prompt."""
-    concepts: Mapping[str, Concept]
     reaches: Mapping[str, Mapping[str, str]]
     """See inversion_factors.reach_of: of chibi's newcomers."""
     ceilings: pd.DataFrame
@@ -45,7 +43,7 @@ class Prepared:
 def prepared(labelled: Sequence[Labelled], device: str) -> Prepared:
     """Go through models and concepts, each once."""
     runs: dict[str, list[Labelled]] = {}
-    own, ceilings, concepts, reaches, styles = [], [], {}, {}, {}
+    own, ceilings, reaches, styles = [], [], {}, {}
     of_bench: dict[tuple, list[Labelled]] = {}
     for one in labelled:
         config = one.config
@@ -55,7 +53,6 @@ def prepared(labelled: Sequence[Labelled], device: str) -> Prepared:
         for one in mine:
             runs.setdefault(run_hash(one.config, bench), []).append(one)
         name = bench.concept.name
-        concepts.setdefault(name, bench.concept)
         asked = sorted({p.text for one in mine for p in prompts_of(one.config.evaluation)[0] if p.kind != "photo"})
         own.append(own_pictures(bench.concept, bench.instruments, asked))
         if "inside_reach" in bench.concept.facts and name not in reaches and bench.instruments.look:
@@ -66,7 +63,6 @@ def prepared(labelled: Sequence[Labelled], device: str) -> Prepared:
     return Prepared(
         runs=runs,
         own=pd.concat(own).drop_duplicates(["concept", "prompt"], ignore_index=True),
-        concepts=concepts,
         reaches=reaches,
         ceilings=pd.concat(ceilings, ignore_index=True) if ceilings else pd.DataFrame(),
         styles=styles,
@@ -110,10 +106,14 @@ def tiles_of(folder: Path, run: str, one: Labelled, prompt: str, columns: int) -
             break
         before += min(ON_SHEET, count)
     with Image.open(folder / run / "samples.png") as picture:
-        pixels = np.array(picture.convert("RGB"))
-    size = pixels.shape[1] // SHEET_WIDTH
-    grid = pixels.reshape(-1, size, SHEET_WIDTH, size, 3).swapaxes(1, 2).reshape(-1, size, size, 3)
-    return grid[before : before + columns]
+        return cut(picture, SHEET_WIDTH)[before : before + columns]
+
+
+def cut(picture: Image.Image, columns: int) -> np.ndarray:
+    """The square pictures [n, S, S, 3] of a sheet that has so many in a row."""
+    pixels = np.array(picture.convert("RGB"))
+    size = pixels.shape[1] // columns
+    return pixels.reshape(-1, size, columns, size, 3).swapaxes(1, 2).reshape(-1, size, size, 3)
 
 
 def sheet(
@@ -138,8 +138,6 @@ def sheet(
     for path in (kept, store.COMMITTED / kept.parent.name / kept.name):
         if path.is_file():
             with Image.open(path) as picture:
-                pixels, shows = np.array(picture.convert("RGB")), picture.info.get("shows")
-            if shows == known:
-                size = pixels.shape[1] // columns
-                return pixels.reshape(-1, size, columns, size, 3).swapaxes(1, 2).reshape(-1, size, size, 3)
+                if picture.info.get("shows") == known:
+                    return cut(picture, columns)
     return None

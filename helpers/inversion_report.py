@@ -36,7 +36,7 @@ def complete(rows: pd.DataFrame, conditions: Sequence[str], *, seed: int) -> lis
 
 def known(rows: pd.DataFrame, value: str) -> pd.DataFrame:
     """The rows that say something about a score: the photo asks for no edit."""
-    if value in ("text_cosine", "editability_share", "edit", "joint"):
+    if value in ("text_cosine", "editability_share"):
         rows = rows[rows["kind"] != "photo"]
     return rows[rows[value].notna()]
 
@@ -50,13 +50,17 @@ def score(rows: pd.DataFrame, value: str) -> Interval | None:
     return mean(rows, value, units=units_of(rows))
 
 
-def scored(rows: pd.DataFrame, conditions: Sequence[str]) -> dict[str, dict[str, Interval]]:
+def known_scores(numbers: Mapping[str, Interval | None]) -> dict[str, Interval]:
+    """Without those that are not known."""
+    return {name: number for name, number in numbers.items() if number is not None}
+
+
+def scored(rows: pd.DataFrame, conditions: Sequence[str]) -> Scores:
     """SCORES of each condition, those that are known."""
     found = {}
     for condition in conditions:
         mine = rows[rows["condition"] == condition]
-        numbers = {value: score(mine, value) for value in SCORES}
-        found[condition] = {value: number for value, number in numbers.items() if number is not None}
+        found[condition] = known_scores({value: score(mine, value) for value in SCORES})
     return found
 
 
@@ -198,12 +202,11 @@ def few(rows: pd.DataFrame, count: int) -> pd.DataFrame:
 
 
 def guided_rows(
-    rows: pd.DataFrame, labels: pd.DataFrame, scales: Mapping[str, float], *, seed: int, default: float, count: int
+    other: pd.DataFrame, usual: pd.DataFrame, scales: Mapping[str, float], *, default: float, count: int
 ) -> pd.DataFrame:
-    """Rows at other guidance scales and, of the same prompts and noise, at the default; with their `scale`."""
-    other = of_section(rows, labels, "guidance")
-    usual = of_section(rows, labels, "rates", "references")
-    usual = usual[usual["prompt"].isin(other["prompt"].unique()) & (usual["seed"] == seed) & (usual["index"] < count)]
+    """Rows at other guidance scales and, of the same prompts, seeds and noise, at the default; with their `scale`."""
+    same = usual["prompt"].isin(other["prompt"].unique()) & usual["seed"].isin(other["seed"].unique())
+    usual = usual[same & (usual["index"] < count)]
     return pd.concat([other.assign(scale=other["run"].astype(str).map(scales)), usual.assign(scale=default)])
 
 

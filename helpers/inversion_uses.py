@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import pandas as pd
 
 from helpers import stats
-from helpers.inversion_report import Scores, against, known, misranking, of_section, score, scored
+from helpers.inversion_report import Scores, against, known, known_scores, misranking, of_section, score, scored
 from helpers.inversion_runs import CLASS_WORD, Labelled
 from helpers.inversion_table import normalised
 from helpers.stats import Interval
@@ -16,11 +16,6 @@ WAYS_OF_TWO = ("two characters", "learned apart", "learned together", "two names
 SHARES = ("edit", "identity", "joint")
 KINDS = ("object", "companion", "background", "style", "pose")
 CONTROLS = ("named", "strangers")
-
-
-def known_scores(numbers: Mapping[str, Interval | None]) -> dict[str, Interval]:
-    """Without those that are not known."""
-    return {name: number for name, number in numbers.items() if number is not None}
 
 
 def two_in_one(rows: pd.DataFrame) -> tuple[Scores, dict[str, Interval]]:

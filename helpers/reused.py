@@ -10,7 +10,6 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from helpers.config import InversionConfig
 from helpers.grid import RunConfig
 from helpers.interpolation import slerp
 from helpers.inversion import Inversion, word_rows
@@ -48,16 +47,12 @@ def of_tokens(bench: Workbench, config: RunConfig, tokens: Sequence[Inversion]) 
     training, first = config.training, tokens[0]
     towards = word_rows(bench.pipeline, training.class_word).cpu()
     rows = torch.cat([turned(t.rows, towards, turn=training.turn, shorten=training.shorten) for t in tokens])
+    named = {"template_set": "pair"} if len(tokens) == 2 else {}  # as prompts are to name the rows
     return dataclasses.replace(
         first,
-        config=in_place(first.config, pair=len(tokens) == 2),
+        config=dataclasses.replace(first.config, **named),
         initial=torch.cat([token.initial for token in tokens]),
         checkpoints={0: rows},
         history={name: values[:0] for name, values in first.history.items()},
         failed_at=next((token.failed_at for token in tokens if token.failed_at is not None), None),
     )
-
-
-def in_place(config: InversionConfig, *, pair: bool) -> InversionConfig:
-    """The inversion's configuration, as prompts are to name its rows."""
-    return dataclasses.replace(config, template_set="pair") if pair else config

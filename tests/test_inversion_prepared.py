@@ -32,7 +32,7 @@ def ready(tmp_path):
     for n, name in enumerate(("one", "two")):
         (tmp_path / "runs" / name).mkdir(parents=True)
         (tmp_path / "runs" / name / "samples.png").write_bytes(as_png(pictures(sum(min(8, c) for c in counts), n)))
-    empty = {"own": pd.DataFrame(), "concepts": {}, "reaches": {}, "ceilings": pd.DataFrame(), "styles": {}}
+    empty = {"own": pd.DataFrame(), "reaches": {}, "ceilings": pd.DataFrame(), "styles": {}}
     return prepare.Prepared(runs={"one": [label], "two": [label]}, **empty)
 
 

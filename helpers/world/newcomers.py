@@ -203,12 +203,13 @@ def write_concept(folder: Path, scenes: list[Scene], about: dict) -> None:
             Image.fromarray(picture).save(aside / f"{i:02d}.png", optimize=True)
             Image.fromarray(masks.max(0)).save(aside / "masks" / f"{i:02d}.png", optimize=True)
         (aside / "scenes.json").write_text(json.dumps([to_json(scene) for scene in scenes], indent=1) + "\n")
+        score_only = min(SCORE_ONLY, len(scenes) // 2)
         description = {
             "name": folder.name,
             **about,
-            "training": TRAINING if len(scenes) > 2 * FEW else FEW,
+            "training": len(scenes) - score_only,
             "default_training": FIRST,
-            "score_only": SCORE_ONLY if len(scenes) > 2 * FEW else FEW,
+            "score_only": score_only,
         }
         (aside / "concept.json").write_text(json.dumps(description, indent=2) + "\n")
 
