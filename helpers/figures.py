@@ -228,8 +228,10 @@ def intervals(
 
 
 def spread(points: Sequence[Interval]) -> np.ndarray:
-    """[2, N] how far each interval goes below and above its number, as matplotlib's error bars want it."""
-    return np.array([[max(0.0, p.value - p.low), max(0.0, p.high - p.value)] for p in points]).T
+    """[2, N] how far each interval goes below and above its number, as matplotlib's error bars want it; NaN, which
+    draws none, of too few concepts."""
+    bars = [[max(0.0, p.value - p.low), max(0.0, p.high - p.value)] for p in points]
+    return np.where([[p.too_few] * 2 for p in points], np.nan, bars).T
 
 
 def _tile(images: np.ndarray, *, columns: int, gap: int) -> np.ndarray:

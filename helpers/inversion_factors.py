@@ -9,6 +9,7 @@ import pandas as pd
 
 from helpers.concepts import Concept
 from helpers.evaluation import Instruments
+from helpers.intervals import bounded
 from helpers.prompts import EditPrompt
 from helpers.stats import UNITS, Interval, mean_of_units, of_units
 from helpers.world import scene as w
@@ -50,7 +51,7 @@ def share_alike(long: pd.DataFrame, conditions: Sequence[str], by: str) -> dict[
     """Share of pictures alike, by part or by reach, in each condition; the interval is over concepts."""
     return {
         str(name): {
-            condition: of_units(mine[mine["condition"] == condition], "like")
+            condition: bounded(of_units(mine[mine["condition"] == condition], "like"), 0, 1)
             for condition in conditions
             if (mine["condition"] == condition).sum() > 1
         }

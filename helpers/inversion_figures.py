@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import matplotlib.pyplot as plt
+import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
@@ -118,23 +119,38 @@ def along_figure(
 
 
 def plane_figure(points: Mapping[str, tuple[Interval, Interval]], lines: Sequence[Sequence[str]]) -> Figure:
-    """Editability and reconstruction of every configuration, numbered; lines join some of them in their order."""
-    figure, axis = plt.subplots(figsize=(7.6, 5.4))
-    for line in lines:
-        joined = [tuple(number.value for number in points[name]) for name in line]
-        axis.plot(*zip(*joined, strict=True), color="#98a2b3", zorder=0, linewidth=1)
-    named = set()
-    for number, (name, (x, y)) in enumerate(points.items(), start=1):
-        condition, label = FAMILIES[family_of(name)]
-        colour, marker = CONDITIONS[condition]
-        bars = {"xerr": spread([x]), "yerr": spread([y]), "elinewidth": 0.6, "capsize": 0}
-        shown = None if label in named else label
-        axis.errorbar(x.value, y.value, ls="", color=colour, marker=marker, markersize=5, label=shown, **bars)
-        axis.annotate(str(number), (x.value, y.value), xytext=(4, 3), textcoords="offset points", fontsize=7)
-        named.add(label)
-    axis.set(xlabel="obeyed (editability)", ylabel="kept (reconstruction)")
-    axis.legend(loc="center left", bbox_to_anchor=(1, 0.5))
+    """Editability and reconstruction of every configuration: all with their intervals, and where most of them are
+    numbered; lines join some of them in their order."""
+    figure, axes = plt.subplots(1, 2, figsize=(9.4, 4.6))
+    crowd = crowded([(x.value, y.value) for x, y in points.values()])
+    for axis, close in zip(axes, (False, True), strict=True):
+        for line in lines:
+            joined = [tuple(number.value for number in points[name]) for name in line]
+            axis.plot(*zip(*joined, strict=True), color="#98a2b3", zorder=0, linewidth=1)
+        for number, (name, (x, y)) in enumerate(points.items(), start=1):
+            condition, label = FAMILIES[family_of(name)]
+            colour, marker = CONDITIONS[condition]
+            if not close:
+                bars = {"xerr": spread([x]), "yerr": spread([y]), "elinewidth": 0.5, "capsize": 0, "alpha": 0.35}
+                axis.errorbar(x.value, y.value, ls="", color=colour, **bars)
+            axis.plot(x.value, y.value, ls="", color=colour, marker=marker, markersize=5, label=label)
+            inside = all(low <= value.value <= high for value, (low, high) in zip((x, y), crowd, strict=True))
+            if inside == close:
+                at = {"xytext": (4, 3), "textcoords": "offset points", "fontsize": 7}
+                axis.annotate(str(number), (x.value, y.value), **at)
+        axis.set(xlabel="obeyed (editability)")
+    axes[0].set(ylabel="kept (reconstruction)")
+    axes[1].set(xlim=crowd[0], ylim=crowd[1], title="where most of them are")
+    names = dict(zip(*reversed(axes[0].get_legend_handles_labels()), strict=True))
+    figure.legend(names.values(), names, loc="outside lower center", ncols=4)
     return figure
+
+
+def crowded(points: Sequence[tuple[float, float]]) -> tuple[tuple[float, float], ...]:
+    """Ranges of both numbers in which the middle four fifths of the points lie."""
+    low, high = np.quantile(np.array(points), (0.1, 0.9), axis=0)
+    margin = 0.06 * (high - low)
+    return tuple((float(a), float(b)) for a, b in zip(low - margin, high + margin, strict=True))
 
 
 def guidance_figure(found: Mapping[str, Mapping[float, Interval]], *, styles: Styles, label: str) -> Figure:

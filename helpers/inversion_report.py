@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from helpers import curves
+from helpers.intervals import bounded
 from helpers.stats import UNITS, Interval, bootstrap, mean_of_units, of_units, paired, share_of_rows
 
 SCORES = ("kept", "obeyed", "text_cosine", "edit", "identity", "joint")
@@ -146,7 +147,7 @@ def correlations(rows: pd.DataFrame, conditions: Sequence[str], value: str) -> I
     x, y = log_distances(rows, conditions, scores.index), scores.to_numpy()
     if unit == "concept":
         found = [curves.rank_correlation(*both) for both in zip(x, y, strict=True)]
-        return mean_of_units(np.array(found), UNITS[unit])
+        return bounded(mean_of_units(np.array(found), UNITS[unit]), -1, 1)
 
     def of_mean(chosen: np.ndarray) -> dict[str, float]:
         return {"": curves.rank_correlation(x[0], y[chosen].mean(axis=0))}
@@ -193,7 +194,7 @@ def misranking(rows: pd.DataFrame, conditions: Sequence[str], score: str, truth:
         wrong, pairs = curves.misranked(np.array(values), np.array(truths), np.array(errors))
         if pairs:
             shares.append(wrong / pairs)
-    return mean_of_units(np.array(shares), UNITS["concept"]) if len(shares) > 1 else None
+    return bounded(mean_of_units(np.array(shares), UNITS["concept"]), 0, 1) if len(shares) > 1 else None
 
 
 def few(rows: pd.DataFrame, count: int) -> pd.DataFrame:

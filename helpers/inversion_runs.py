@@ -152,7 +152,7 @@ def turned(setup: Setup, concept: str, word: str) -> Iterator[Labelled]:
     for turn in setup.size.turns:
         training = ReuseConfig(class_word=word, turn=turn, shorten=1.0, seed=setup.seed)
         run = setup.run(concept, training, setup.brief, pivot=setup.inversion(word))
-        yield Labelled(section="configurations", condition=f"turned {turn:g}", config=run)
+        yield Labelled(section="configurations", condition=f"word's length, turned {turn:g}", config=run)
 
 
 def described(setup: Setup, concept: str, texts: dict[str, str]) -> Iterator[Labelled]:

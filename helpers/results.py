@@ -35,7 +35,9 @@ def missing(reason: str) -> dict[str, Any]:
 
 def verdict(number: Interval, bound: float = 0.0) -> str:
     """Whether a number, such as a difference, is above a bound: "yes", "no", or "undecided" where its interval holds
-    the bound."""
+    the bound, or is over too few concepts."""
+    if number.too_few:
+        return "undecided"
     if number.low > bound:
         return "yes"
     return "no" if number.high < bound else "undecided"

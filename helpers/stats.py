@@ -8,34 +8,12 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 from scipy import stats
 
-LEVEL = 0.95
-UNITS = {"concept": "concepts", "seed": "seeds", "index": "images"}
-"""Columns that say what was drawn, the outermost first, and their names in the plural."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Interval:
-    """A number with its interval; `dataclasses.asdict` makes it an entry of a result JSON."""
-
-    value: float
-    low: float
-    """Lower end of the interval."""
-    high: float
-    """Upper end of the interval."""
-    n: int
-    """Units that were drawn."""
-    unit: str
-    """What was drawn: concepts, seeds, images."""
-
-    def __format__(self, spec: str) -> str:
-        """The number and its interval, each in this format: f"{x:.3f}" is 0.712 [0.690, 0.731]."""
-        return f"{self.value:{spec}} [{self.low:{spec}}, {self.high:{spec}}]"
+from helpers.intervals import LEVEL, UNITS, Interval
 
 
 def jackknife(

@@ -72,7 +72,7 @@ def test_every_configuration_of_the_paper_is_there(full):
     ways = {run.condition for run in of(full, "configurations")}
     assert {"2 vectors", "3 vectors", "2 vectors, progressive", "token for each image", "length decayed"} <= ways
     assert {"1 picture", "2 pictures", "3 pictures", "10 pictures", "25 pictures"} <= ways
-    assert {"short description", "long description", "from girl", "from random", "turned 0.4"} <= ways
+    assert {"short description", "long description", "from girl", "from random", "word's length, turned 0.4"} <= ways
     assert sum(way.startswith("L2") for way in ways) >= 3 and any(way.startswith("direction") for way in ways)
     for way in ways:
         assert sum(run.condition == way for run in of(full, "configurations")) == 6, way

@@ -13,7 +13,7 @@ LAYERS = {
     "world.population world.reader world.readings world.sampling world.scene world.spoken world.styles "
     "world.things world.vocabulary",
     2: "attention clouds contrast curves distances evaluation finetune flow footprint geometry grid "
-    "interpolation inversion lora objective probes regularizers sample scores sights states stats terms "
+    "interpolation intervals inversion lora objective probes regularizers sample scores sights states stats terms "
     "textspace tokens train travelled",
     3: "artifacts bootstrap check clip_inputs clip_paths clip_report clip_states cost figures geometry_figures "
     "inversion_casts inversion_factors inversion_figures inversion_prepared inversion_report inversion_runs "

@@ -5,6 +5,8 @@ import pandas as pd
 import pytest
 from scipy import stats
 
+from helpers.figures import spread
+from helpers.intervals import FEWEST, bounded
 from helpers.stats import (
     Interval,
     difference,
@@ -187,3 +189,14 @@ def test_a_difference_of_independent_numbers_has_both_errors():
     one, other = (Interval(value=v, low=v - 3, high=v + 3, n=9, unit="images") for v in (5.0, 1.0))
     found = difference(one, other)
     assert found.value == 4 and found.high - 4 == pytest.approx(18**0.5)
+
+
+def test_of_too_few_concepts_no_interval_is_written_or_drawn():
+    few, enough = (Interval(value=0.5, low=0.4, high=0.7, n=n, unit="concepts") for n in (FEWEST - 1, FEWEST))
+    assert f"{few:.1f}" == "0.5 (n = 5)" and f"{enough:.1f}" == "0.5 [0.4, 0.7]"
+    assert np.isnan(spread([few, enough])[:, 0]).all() and np.allclose(spread([few, enough])[:, 1], [0.1, 0.2])
+
+
+def test_a_share_s_interval_lies_between_nought_and_one():
+    found = bounded(Interval(value=0.4, low=-0.5, high=1.3, n=6, unit="concepts"), 0, 1)
+    assert (found.value, found.low, found.high) == (0.4, 0, 1)
