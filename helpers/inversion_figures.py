@@ -23,6 +23,12 @@ SCORES = {
     "joint": ("#7b2d8b", "v", "both right"),
 }
 """Colour, marker and name of a score."""
+DISTANCE_NAMES = {
+    "learning_rate_steps": "learning rate x updates",
+    "path_length": "length of the path",
+    "displacement": "distance from the start",
+    "function_distance_token": "change of the predicted noise",
+}
 FAMILIES = {
     "rate": ("inversion", "learning rates"),
     "vectors": ("more vectors", "more vectors"),
@@ -61,8 +67,7 @@ def distances_figure(points: pd.DataFrame, rates: Sequence[str]) -> Figure:
         rates: conditions, rising.
     """
     columns = {
-        "displacement": "distance from the start",
-        "function_distance_token": "change of the predicted noise",
+        **{name: DISTANCE_NAMES[name] for name in ("displacement", "function_distance_token")},
         "norm": "length of the embedding",
         "probe_loss": "loss on fixed noise",
     }
