@@ -9,9 +9,8 @@ import pandas as pd
 
 from helpers.concepts import Concept
 from helpers.evaluation import Instruments
-from helpers.intervals import bounded
 from helpers.prompts import EditPrompt
-from helpers.stats import UNITS, Interval, mean_of_units, of_units
+from helpers.stats import UNITS, Interval, mean_of_units, share_of_rows
 from helpers.world import scene as w
 from helpers.world.chibi import character_of
 from helpers.world.readings import PARTS
@@ -51,7 +50,7 @@ def share_alike(long: pd.DataFrame, conditions: Sequence[str], by: str) -> dict[
     """Share of pictures alike, by part or by reach, in each condition; the interval is over concepts."""
     return {
         str(name): {
-            condition: bounded(of_units(mine[mine["condition"] == condition], "like"), 0, 1)
+            condition: share_of_rows(mine[mine["condition"] == condition], "like")
             for condition in conditions
             if (mine["condition"] == condition).sum() > 1
         }

@@ -29,6 +29,7 @@ DISTANCE_NAMES = {
     "displacement": "distance from the start",
     "function_distance_token": "change of the predicted noise",
 }
+"""Name of a distance."""
 FAMILIES = {
     "rate": ("inversion", "learning rates"),
     "vectors": ("more vectors", "more vectors"),
@@ -67,7 +68,8 @@ def distances_figure(points: pd.DataFrame, rates: Sequence[str]) -> Figure:
         rates: conditions, rising.
     """
     columns = {
-        **{name: DISTANCE_NAMES[name] for name in ("displacement", "function_distance_token")},
+        "displacement": DISTANCE_NAMES["displacement"],
+        "function_distance_token": DISTANCE_NAMES["function_distance_token"],
         "norm": "length of the embedding",
         "probe_loss": "loss on fixed noise",
     }
