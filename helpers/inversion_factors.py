@@ -69,6 +69,12 @@ def gained(long: pd.DataFrame, condition: str, base: str, by: str) -> dict[str, 
     return found
 
 
+def gained_by_concept(long: pd.DataFrame, condition: str, base: str, reach: str) -> dict[str, float]:
+    """How much more often parts of one reach are alike than in another condition, for each concept that has such."""
+    means = long[long["reach"] == reach].groupby(["concept", "condition"], observed=True)["like"].mean().unstack()
+    return {str(name): float(x) for name, x in (means[condition] - means[base]).dropna().items()}
+
+
 def ceiling_of(concept: Concept, instruments: Instruments) -> pd.DataFrame:
     """How often the reader finds each part in a concept's own pictures, which are right: concept, part, reach, like."""
     read, reach = read_own(concept, instruments), reach_of(concept)

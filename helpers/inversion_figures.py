@@ -52,7 +52,7 @@ def family_of(condition: str) -> str:
         "rate": ("rate", "one vector"),
         "vectors": ("vectors",),
         "picture": ("picture", "image"),
-        "kept near": ("L2", "decayed", "direction", "turned"),
+        "kept near": ("L2", "held", "direction", "turned"),
         "start": ("from ",),
     }.items():
         if any(part in condition for part in parts):
@@ -110,7 +110,7 @@ def along_figure(
     for axis, names in zip(axes[0], panels, strict=True):
         if knee is not None:
             axis.axvspan(knee.low, knee.high, color="#f2f4f7", zorder=0)
-            axis.axvline(knee.value, color="#98a2b3", linewidth=1, label="knee and its interval")
+            axis.axvline(knee.value, color="#98a2b3", linewidth=1, label="best break and its interval")
         for name in names:
             colour, marker, label = SCORES[name]
             values = [numbers[name] for numbers in found.values() if name in numbers]

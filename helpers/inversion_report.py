@@ -13,10 +13,12 @@ import pandas as pd
 
 from helpers import curves
 from helpers.intervals import bounded
-from helpers.stats import UNITS, Interval, bootstrap, mean_of_units, of_units, paired, share_of_rows
+from helpers.inversion_runs import BARE, CLASS_WORD
+from helpers.stats import UNITS, Interval, bootstrap, mean_of_units, of_units, paired, share_of_rows, widened
 
 SCORES = ("kept", "obeyed", "text_cosine", "edit", "identity", "joint")
-"""Of a condition: kept by the photo alone, identity by all prompts, the others by the edit prompts alone."""
+"""Of a condition: kept by the photo alone, identity by as many pictures of each prompt, the others by the edit prompts
+alone."""
 Scores = dict[str, dict[str, Interval]]
 """Numbers by condition and score."""
 PAIRED = ("concept", "seed", "prompt", "index")
@@ -36,10 +38,24 @@ def complete(rows: pd.DataFrame, conditions: Sequence[str], *, seed: int) -> lis
 
 
 def known(rows: pd.DataFrame, value: str) -> pd.DataFrame:
-    """The rows that say something about a score: the photo asks for no edit."""
+    """The rows that say something about a score: the photo asks for no edit; of an identity as many of each prompt,
+    though more are drawn of the photo than of an edit."""
     if value in ("text_cosine", "editability_share"):
         rows = rows[rows["kind"] != "photo"]
-    return rows[rows[value].notna()]
+    rows = rows[rows[value].notna()]
+    if value != "identity" or rows.empty:
+        return rows
+    run = ["concept", "condition", "seed"]
+    last = rows.groupby([*run, "prompt"], observed=True)["index"].max().groupby(level=run, observed=True).min()
+    return rows[rows["index"].to_numpy() <= last.reindex(pd.MultiIndex.from_frame(rows[run])).to_numpy()]
+
+
+def one_of_same(rows: pd.DataFrame, value: str) -> pd.DataFrame:
+    """The rows of one concept, where all concepts' are the same pictures, as those of a class word: they are so many
+    images, and no concepts."""
+    values = rows.groupby(["seed", "prompt", "index"], observed=True)[value].nunique()
+    same = rows["concept"].nunique() > 1 and rows[value].nunique() > 1 and values.max() == 1
+    return rows[rows["concept"] == rows["concept"].iloc[0]] if same else rows
 
 
 def score(rows: pd.DataFrame, value: str) -> Interval | None:
@@ -47,6 +63,8 @@ def score(rows: pd.DataFrame, value: str) -> Interval | None:
     rows = known(rows, value)
     if len(rows) < 2:
         return None
+    if set(rows["condition"]) <= {CLASS_WORD, BARE}:
+        rows = one_of_same(rows, value)
     mean = share_of_rows if pd.api.types.is_bool_dtype(rows[value]) else of_units
     return mean(rows, value, units=units_of(rows))
 
@@ -174,29 +192,6 @@ def regret(rows: pd.DataFrame, rates: Mapping[float, str], chosen: str) -> Inter
     return bootstrap(lost, n=len(sums), unit=UNITS[unit_of(rows)])[""]
 
 
-def misranking(rows: pd.DataFrame, conditions: Sequence[str], score: str, truth: str) -> Interval | None:
-    """Share of pairs of conditions that a score puts in the wrong order, of those whose order is known; by concept.
-
-    What is kept is judged by the photo's pictures, which it was measured on, unless the truth is of edits.
-    """
-    if score == "kept" and truth == "identity":
-        rows = rows[rows["kind"] == "photo"]
-    shares = []
-    for _, mine in rows.groupby("concept", observed=True):
-        values, truths, errors = [], [], []
-        for condition in conditions:
-            one = mine[mine["condition"] == condition]
-            right = known(one, truth)[truth].astype(float)
-            if len(right) > 1 and len(known(one, score)):
-                values.append(float(known(one, score)[score].mean()))
-                truths.append(float(right.mean()))
-                errors.append(float(right.std(ddof=1)) / len(right) ** 0.5)
-        wrong, pairs = curves.misranked(np.array(values), np.array(truths), np.array(errors))
-        if pairs:
-            shares.append(wrong / pairs)
-    return bounded(mean_of_units(np.array(shares), UNITS["concept"]), 0, 1) if len(shares) > 1 else None
-
-
 def few(rows: pd.DataFrame, count: int) -> pd.DataFrame:
     """The photo's pictures, and of each edit prompt the first `count`: as many as every configuration has drawn."""
     return rows[(rows["kind"] == "photo") | (rows["index"] < count)]
@@ -222,12 +217,27 @@ def by_scale(rows: pd.DataFrame, conditions: Sequence[str], value: str) -> dict[
 
 def lifts(rows: pd.DataFrame, conditions: Sequence[str], value: str, *, low: float, high: float) -> dict[str, Interval]:
     """How much a score rises from one guidance scale to another, in two conditions, and the first's lift less the
-    second's, all paired."""
+    second's, all paired; where the second's pictures are the same for all concepts, with their own chance added."""
     keys = [*PAIRED, "condition"]
     at = [known(rows[rows["scale"] == scale], value).set_index(keys)[value].astype(float) for scale in (low, high)]
     lift = (at[1] - at[0]).dropna().unstack("condition")[list(conditions)].dropna()
     found = lift.assign(difference=lift[conditions[0]] - lift[conditions[1]]).reset_index()
-    return {name: of_units(found, name, units=units_of(found)) for name in (*conditions, "difference")}
+    of_each = {name: of_units(found, name, units=units_of(found)) for name in (*conditions, "difference")}
+    once = one_of_same(found, conditions[1]) if conditions[1] == CLASS_WORD else found
+    if len(once) < len(found):
+        draws = once.groupby("index", observed=True)[conditions[1]].mean().to_numpy()
+        shared, more = mean_of_units(draws, UNITS["index"]), widened(of_each["difference"], draws)
+        of_each |= {conditions[1]: shared, "difference": more}
+    return of_each
+
+
+def not_apart(rows: pd.DataFrame, rates: Mapping[float, str], chosen: str) -> list[str]:
+    """The rates whose kept + obeyed differs from that of the chosen one by an interval that holds zero."""
+    names = list(rates.values())
+    _, kept, obeyed = curves_of(rows, names)
+    sums, unit = kept + obeyed, UNITS[unit_of(rows)]
+    away = {name: mean_of_units(sums[:, n] - sums[:, names.index(chosen)], unit) for n, name in enumerate(names)}
+    return [name for name, number in away.items() if name != chosen and number.low <= 0 <= number.high]
 
 
 def unit_name(rows: pd.DataFrame) -> str:

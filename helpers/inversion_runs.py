@@ -136,7 +136,7 @@ def configurations(setup: Setup, concept: str, word: str, images: Sequence[int])
         "from girl": {"initializer": "girl"},
         "from random": {"initializer": "random"},
         "token for each image": {"per_image": True},
-        "length decayed": {"norm": "decayed"},
+        "length held": {"norm": "decayed"},
         **{f"direction, {rate:g} rad": {"norm": "fixed", "learning_rate": rate} for rate in setup.size.radians},
     }
     for condition, change in changes.items():

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 
+import numpy as np
 import pandas as pd
 
-from helpers import stats
-from helpers.inversion_report import Scores, against, known, known_scores, misranking, of_section, score, scored
+from helpers import curves, stats
+from helpers.intervals import bounded
+from helpers.inversion_report import Scores, against, known, known_scores, of_section, score, scored
 from helpers.inversion_runs import CLASS_WORD, Labelled
 from helpers.inversion_table import normalised
-from helpers.stats import Interval
+from helpers.stats import UNITS, Interval, mean_of_units
 
 WAYS_OF_TWO = ("two characters", "learned apart", "learned together", "two names")
 SHARES = ("edit", "identity", "joint")
@@ -33,7 +36,13 @@ def two_in_one(rows: pd.DataFrame) -> tuple[Scores, dict[str, Interval]]:
     if {"learned apart", "two names"} <= set(ways):
         both = (found[way]["both right"] for way in ("two names", "learned apart"))
         differences["names over learned"] = stats.difference(*both)
-    return found, known_scores(differences)
+    of_pairs = {way: in_pairs(numbers) for way, numbers in found.items()}
+    return of_pairs, in_pairs(known_scores(differences))
+
+
+def in_pairs(numbers: Mapping[str, Interval]) -> dict[str, Interval]:
+    """Intervals over concepts each of which is a pair of characters."""
+    return {name: dataclasses.replace(number, unit="pairs") for name, number in numbers.items()}
 
 
 def by(rows: pd.DataFrame, column: str, values: Sequence[str], best: str) -> Scores:
@@ -111,6 +120,29 @@ def rankings(tried: pd.DataFrame, seen: pd.DataFrame, ways: Sequence[str], rates
     for name, mine in parts.items():
         found[f"obeyed for edit, {name}"] = misranking(mine, rates, "obeyed", "edit")
     return known_scores(found)
+
+
+def misranking(rows: pd.DataFrame, conditions: Sequence[str], score: str, truth: str) -> Interval | None:
+    """Share of pairs of conditions that a score puts in the wrong order, of those whose order is known; by concept.
+
+    What is kept is judged by the photo's pictures, which it was measured on, unless the truth is of edits.
+    """
+    if score == "kept" and truth == "identity":
+        rows = rows[rows["kind"] == "photo"]
+    shares = []
+    for _, mine in rows.groupby("concept", observed=True):
+        values, truths, errors = [], [], []
+        for condition in conditions:
+            one = mine[mine["condition"] == condition]
+            right = known(one, truth)[truth].astype(float)
+            if len(right) > 1 and len(known(one, score)):
+                values.append(float(known(one, score)[score].mean()))
+                truths.append(float(right.mean()))
+                errors.append(float(right.std(ddof=1)) / len(right) ** 0.5)
+        wrong, pairs = curves.misranked(np.array(values), np.array(truths), np.array(errors))
+        if pairs:
+            shares.append(wrong / pairs)
+    return bounded(mean_of_units(np.array(shares), UNITS["concept"]), 0, 1) if len(shares) > 1 else None
 
 
 def runs_of(finished: Mapping[str, Sequence[Labelled]], concept: str, seed: int) -> dict[tuple[str, str], str]:

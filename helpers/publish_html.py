@@ -20,8 +20,10 @@ from traitlets.config import Config
 from helpers import files
 
 TEMPLATES = Path(__file__).parent / "templates"
-POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
-"""A page may show its own pictures and nothing else: no script, no network, whatever is in it."""
+POLICY = (
+    "default-src 'none'; img-src 'self' file: data:; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
+)
+"""A page may show the pictures beside it and nothing else: no script, no other host, whatever is in it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,7 +39,7 @@ class Card:
 
 
 def render(notebook: NotebookNode, *, index_href: str) -> str:
-    """Render an executed notebook as one self-contained page."""
+    """Render an executed notebook as one page, which needs nothing but the pictures it links to."""
     facts = " · ".join(f"{name} {value}" for name, value in facts_of(notebook).items())
     resources = {
         "title": title_of(notebook),

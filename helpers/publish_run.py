@@ -19,7 +19,7 @@ from nbconvert.preprocessors import CoalesceStreamsPreprocessor
 from nbformat import NotebookNode
 from papermill.exceptions import PapermillExecutionError
 
-from helpers import files, publish_html
+from helpers import files, publish_html, publish_pictures
 from helpers.parameters import read_parameters
 
 PATHS = ("model", "scorer", "concept", "edits", "captions", "images", "features", "untrained")
@@ -142,7 +142,7 @@ def check_results(path: Path) -> None:
 
 
 def finish(job: Job, executed: Path, *, seconds: float) -> None:
-    """Note in the notebook how it came about, without paths of this machine; write its page."""
+    """Note in the notebook how it came about, without paths of this machine; write its pictures and its page."""
     found = executed.with_suffix(".json")
     for path in (executed, found):
         files.write_text(path, without_paths(path.read_text(encoding="utf-8"), job.values))
@@ -160,6 +160,8 @@ def finish(job: Job, executed: Path, *, seconds: float) -> None:
         **{name: facts.get(name) or effective[name] for name in ("profile", "model", "concept") if name in effective},
     }
     index = publish_html.index_path(job.out, profile=job.values["profile"])
+    for name, content in publish_pictures.moved_out(notebook, stem=job.stem).items():
+        files.write_bytes(executed.with_suffix("") / name, content)
     page = publish_html.render(notebook, index_href=publish_html.href(index, start=job.out))
     files.write_text(executed, nbformat.writes(notebook) + "\n")
     files.write_text(executed.with_suffix(".html"), page)
@@ -200,7 +202,7 @@ def explain(error: Exception) -> str:
 
 
 def move_in_place(job: Job, folder: Path) -> None:
-    """Rename the files of a report, and its folder of sheets and weights, to where they are read."""
+    """Rename the files of a report, and its folder of pictures and weights, to where they are read."""
     for new in sorted(folder.glob(f"{job.stem}*")):
         target = job.out / new.name
         if target.is_dir():

@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 
 from helpers import figures
+from helpers.files import ROOT
 
 matplotlib.use("agg")
 EVIL = "<script>alert(\"x\")</script> & 'quoted'"
@@ -73,15 +74,35 @@ def test_every_condition_has_its_own_colour_and_marker():
 
 
 @pytest.mark.parametrize("zoom", [1, 3])
-def test_contact_sheet_keeps_every_pixel(pages, zoom):
+def test_contact_sheet_keeps_every_pixel(zoom):
     images = np.random.default_rng(0).integers(0, 255, (3, 8, 8, 3), np.uint8)
-    sheet = figures.contact_sheet(images, columns=2, row_labels=["a", "$\\foo$ b"], zoom=zoom)
-    figures.show(sheet, caption="Three", alt="Noise")
-    seen = picture(pages[0])
+    sheet, drawn = figures.contact_sheet(images, columns=2, row_labels=["a", "$\\foo$ b"], zoom=zoom), io.BytesIO()
+    sheet.savefig(drawn, format="png", dpi=figures.DPI)
+    seen = np.asarray(Image.open(drawn).convert("RGB"))
     first = images[0].repeat(zoom, axis=0).repeat(zoom, axis=1)
     size = 8 * zoom
     windows = np.lib.stride_tricks.sliding_window_view(seen, (size, size, 3))[:, :, 0]
     assert (windows == first).all(axis=(2, 3, 4)).any(), "the first image is not in the sheet pixel by pixel"
+
+
+def test_a_page_shows_pictures_as_they_are_but_for_what_no_eye_sees(pages):
+    image = np.asarray(Image.open(ROOT / "data" / "concepts" / "alba" / "00.png").convert("RGB"))
+    (sheet, shown), drawn = (figures.contact_sheet(image[None], columns=1) for _ in range(2)), io.BytesIO()
+    sheet.savefig(drawn, format="png", dpi=figures.DPI)
+    figures.show(shown, caption="One", alt="A figure")
+    exact, seen = np.asarray(Image.open(drawn).convert("RGB"), np.float64), picture(pages[0])
+    assert seen.shape == exact.shape and np.sqrt(np.mean((seen - exact) ** 2)) < 5, "of 255; a PSNR of 34 dB"
+
+
+def test_lines_and_letters_lose_nothing_but_rare_colours(pages):
+    figures.theme()
+    figure, axes = figures.plt.subplots()
+    axes.plot([1, 2], **figures.mark("inversion"))
+    drawn = io.BytesIO()
+    figure.savefig(drawn, format="png", dpi=figures.DPI)
+    figures.show(figure, caption="Rates, n = 3", alt="A line goes up")
+    exact = np.asarray(Image.open(drawn).convert("RGB"), np.int64)
+    assert np.abs(picture(pages[0]) - exact).max() <= 8
 
 
 def test_contact_sheet_refuses_floats():

@@ -110,6 +110,59 @@ def test_one_concept_has_intervals_over_its_pictures():
     assert report.units_of(pd.concat([alone, twice.assign(seed=1)])) == ("concept", "index"), "two seeds are no unit"
 
 
+def test_every_prompt_weighs_alike_in_an_identity():
+    one = {"seed": 0, "condition": "rate 1"}
+    rows = pd.DataFrame(
+        [
+            {
+                **one,
+                "concept": c,
+                "prompt": p,
+                "kind": p,
+                "index": i,
+                "identity": p == "photo",
+            }
+            for c in "abcdef"
+            for p, count in (("photo", 8), ("moon", 2))
+            for i in range(count)
+        ]
+    ).astype({"identity": "boolean"})
+    assert report.score(rows, "identity").value == 0.5 == report.curve(rows, ["rate 1"], "identity").to_numpy().mean()
+    assert len(report.known(rows, "identity")) == 6 * 2 * 2
+    assert (
+        report.score(rows[rows["kind"] == "photo"], "identity").value == 1
+        and len(report.known(rows[:0], "identity")) == 0
+    )
+
+
+def test_pictures_that_all_concepts_share_are_images_and_no_concepts():
+    noise, one = np.random.default_rng(0).random(20), {"seed": 0, "condition": CLASS_WORD, "prompt": "moon"}
+    rows = pd.DataFrame(
+        [
+            {
+                **one,
+                "concept": c,
+                "kind": "background",
+                "index": i,
+                "edit": x > 0.5,
+            }
+            for c in "abcdef"
+            for i, x in enumerate(noise)
+        ]
+    ).astype({"edit": "boolean"})
+    found = report.score(rows, "edit")
+    assert found.unit == "images" and found.n == 20 and found.high - found.low > 0.3
+    rows.loc[0, "edit"] = ~rows.loc[0, "edit"]
+    assert report.score(rows, "edit").unit == "concepts"
+
+
+def test_rates_that_an_interval_cannot_tell_from_the_chosen_one_are_named(main):
+    assert "rate 100" not in report.not_apart(main, RATES, "rate 1")
+    twin = {**RATES, 1.1: "twin"}
+    both = pd.concat([main, main[main["condition"] == "rate 1"].assign(condition="twin")])
+    assert "twin" in report.not_apart(both, twin, "rate 1")
+
+
 def test_guidance_is_compared_at_the_same_noise():
     rows, _, _ = everything(seeds=(0,))
     rows = rows.assign(condition=rows["run"].str.split(" ", n=1).str[1].str[:-2])
@@ -141,8 +194,8 @@ def test_the_distance_that_the_scores_follow_is_found():
 
 def test_scores_that_follow_the_truth_misrank_nothing(main):
     names = list(RATES.values())
-    assert report.misranking(main, names, "kept", "joint").value == 0
-    assert report.misranking(main.assign(kept=-main["kept"]), names, "kept", "joint").value == 1
+    assert uses.misranking(main, names, "kept", "joint").value == 0
+    assert uses.misranking(main.assign(kept=-main["kept"]), names, "kept", "joint").value == 1
     ranks = uses.rankings(main, main, names, names)
     assert verdict.well_ranked(ranks) == "no", "obeyed falls while more edits are right"
 

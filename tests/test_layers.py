@@ -18,8 +18,8 @@ LAYERS = {
     3: "artifacts bootstrap check clip_inputs clip_paths clip_report clip_states cost figures geometry_figures "
     "inversion_casts inversion_factors inversion_figures inversion_prepared inversion_report inversion_runs "
     "inversion_sizes inversion_table inversion_uses inversion_verdicts journeys kept lab leases lint "
-    "parameters perform personalise pivots reused publish publish_html publish_run results store sweep "
-    "trained workbench world.build world.card world.chibi world.clip world.export world.eye "
+    "parameters perform personalise pivots reused publish publish_html publish_pictures publish_run results store "
+    "sweep trained workbench world.build world.card world.chibi world.clip world.export world.eye "
     "world.fit world.instruments world.measures world.nearmiss world.networks world.pilot world.rendered "
     "world.stages",
 }

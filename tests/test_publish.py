@@ -7,6 +7,7 @@ import nbformat
 import pytest
 from bs4 import BeautifulSoup
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
+from PIL import Image
 
 from helpers import publish, publish_html
 from helpers.publish_run import without_paths
@@ -102,6 +103,7 @@ def test_a_report_is_whole_and_nothing_else_is_left(published):
     names = {path.name for path in published.iterdir()}
     assert names == {"00_good.ipynb", "00_good.html", "00_good.json", "00_good", "01_bad.failed.ipynb", "index.html"}
     assert json.loads((published / "00_good.json").read_text())["results"] == {"steps": 3}
+    assert {path.name for path in (published / "00_good").iterdir()} == {"note.txt", "figure-01.webp"}
     assert (published / "00_good" / "note.txt").read_text() == "kept"
 
 
@@ -158,8 +160,16 @@ def test_pages_need_no_network(published):
         soup = page(path)
         policy = soup.select_one("meta[http-equiv=Content-Security-Policy]")["content"]
         assert policy.startswith("default-src 'none'")
-        assert all(image["src"].startswith("data:") and image["alt"] for image in soup.select("img"))
+        assert all((path.parent / image["src"]).is_file() and image["alt"] for image in soup.select("img"))
         assert not re.search(r"(?:src|href)=\"(?:https?:)?//|@import|url\(", str(soup))
+
+
+def test_notebook_and_page_share_their_pictures(published):
+    text = (published / "00_good.ipynb").read_text(encoding="utf-8")
+    assert "base64" not in text and 'src=\\"00_good/figure-01.webp\\"' in text
+    (image,) = page(published / "00_good.html").select("img")
+    with Image.open(published / image["src"]) as picture:
+        assert picture.format == "WEBP" and picture.width >= int(image["width"])
 
 
 def test_the_index_has_a_card_a_report(published):
