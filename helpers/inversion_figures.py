@@ -121,6 +121,7 @@ def along_figure(
                 axis.axhline(levels[name], color=colour, linestyle=":", linewidth=1)
         axis.set(xscale="log", xlabel="distance of the token from the class word")
         axis.xaxis.set_major_formatter("{x:g}")
+        axis.xaxis.set_minor_formatter("")
         axis.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2)
     return figure
 
@@ -196,6 +197,7 @@ def factors_figure(
                 axis.axhline(numbers[CLASS_WORD].value, color=colour, linestyle=":", linewidth=1)
         axis.set(xscale="log", xlabel="distance of the token from the class word")
         axis.xaxis.set_major_formatter("{x:g}")
+        axis.xaxis.set_minor_formatter("")
         axis.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0))
     axes[0].set_ylabel("share of pictures alike")
     axes[1].set_ylabel("overlap with the training pictures")

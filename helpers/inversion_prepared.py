@@ -126,8 +126,8 @@ def sheet(
         prepared: knows the runs.
         columns: pictures a row.
         folder: the store.
-        kept: a PNG of the whole sheet that knows its rows; it is written where the store has all runs. Where it has not
-            it is read, here or in the committed report; None if it is in neither or shows other rows.
+        kept: a PNG of the whole sheet that knows its rows; from the store where that has all runs, else from the committed
+            report; None if they are in neither or it shows other rows.
     """
     known = " ".join([str(columns), *(f"{run} {prompt}" for run, prompt in rows)])
     if all((folder / run / "samples.png").is_file() for run, _ in rows):
@@ -139,5 +139,7 @@ def sheet(
         if path.is_file():
             with Image.open(path) as picture:
                 if picture.info.get("shows") == known:
-                    return cut(picture, columns)
+                    tiles = cut(picture, columns)
+                    write_bytes(kept, path.read_bytes())
+                    return tiles
     return None

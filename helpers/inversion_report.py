@@ -54,7 +54,7 @@ def one_of_same(rows: pd.DataFrame, value: str) -> pd.DataFrame:
     """The rows of one concept, where all concepts' are the same pictures, as those of a class word: they are so many
     images, and no concepts."""
     values = rows.groupby(["seed", "prompt", "index"], observed=True)[value].nunique()
-    same = rows["concept"].nunique() > 1 and rows[value].nunique() > 1 and values.max() == 1
+    same = rows["concept"].nunique() > 1 and values.max() == 1
     return rows[rows["concept"] == rows["concept"].iloc[0]] if same else rows
 
 
@@ -126,11 +126,8 @@ def curves_of(rows: pd.DataFrame, conditions: Sequence[str]) -> tuple[np.ndarray
     """Decimal logarithm of the displacement, kept and obeyed, [U, C] each, of the units that have both scores."""
     kept, obeyed = (curve(rows, conditions, value) for value in ("kept", "obeyed"))
     common = kept.index.intersection(obeyed.index)
-    return (
-        log_distances(rows, conditions, common),
-        kept.loc[common].to_numpy(),
-        obeyed.loc[common].to_numpy(),
-    )
+    far = log_distances(rows, conditions, common)
+    return far, kept.loc[common].to_numpy(), obeyed.loc[common].to_numpy()
 
 
 def log_distances(rows: pd.DataFrame, conditions: Sequence[str], units: pd.Index) -> np.ndarray:

@@ -132,4 +132,4 @@ def _allowed(value: Any, rule: str) -> bool:
 
 def _refusal(parameter: Parameter, value: Any) -> str:
     rule = f" [{parameter.rule}]" if parameter.rule else ""
-    return f"Parameter {parameter.name} cannot be {value!r}: it is a {parameter.kind}{rule}, {parameter.comment}."
+    return f"Parameter {parameter.name} cannot be {value!r}: its type is {parameter.kind}{rule}, {parameter.comment}."
