@@ -126,8 +126,8 @@ def sheet(
         prepared: knows the runs.
         columns: pictures a row.
         folder: the store.
-        kept: a PNG of the whole sheet that knows its rows; from the store where that has all runs, else from the committed
-            report; None if they are in neither or it shows other rows.
+        kept: a PNG of the whole sheet that knows its rows; from the store where that has all runs, else from the
+            committed report; None if they are in neither or it shows other rows.
     """
     known = " ".join([str(columns), *(f"{run} {prompt}" for run, prompt in rows)])
     if all((folder / run / "samples.png").is_file() for run, _ in rows):

@@ -86,7 +86,7 @@ def test_words_become_values(known, name, text, value):
     ],
 )
 def test_refusals_name_the_parameter_and_its_rule(known, name, text):
-    with pytest.raises(InputError, match=rf"^Parameter {name} cannot be .*: it is a ") as refusal:
+    with pytest.raises(InputError, match=rf"^Parameter {name} cannot be .*: its type is ") as refusal:
         parameters.parse(known[name], text)
     assert "\n" not in str(refusal.value)
 
