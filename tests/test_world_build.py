@@ -221,7 +221,7 @@ def test_a_world_killed_three_times_ends_with_the_same_weights(tmp_path):
     assert world(tmp_path / "undisturbed", tmp_path / "expected").wait() == 0
     whole = time.monotonic() - began
     work, later = tmp_path / "killed", random.Random(os.getpid())
-    for delay in (0, later.uniform(0, 0.2) * whole, later.uniform(0, 0.2) * whole):
+    for delay in (0, later.uniform(0, 0.1) * whole, later.uniform(0, 0.1) * whole):
         seen = unfinished(work)
         running = world(work, tmp_path / "out")
         while unfinished(work) <= seen and running.poll() is None:  # until it has left a new checkpoint
