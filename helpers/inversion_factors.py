@@ -62,17 +62,16 @@ def gained(long: pd.DataFrame, condition: str, base: str, by: str) -> dict[str, 
     """How much more often a part is alike than in another condition, by part or by reach; paired within concepts."""
     found = {}
     for name, mine in long.groupby(by, observed=True):
-        means = mine.groupby(["concept", "part", "condition"], observed=True)["like"].mean().unstack()
-        both = (means[condition] - means[base]).dropna().groupby(level=0, observed=True).mean()
+        both = gained_by_concept(mine, condition, base)
         if len(both) > 1:
             found[str(name)] = mean_of_units(both.to_numpy(), UNITS["concept"])
     return found
 
 
-def gained_by_concept(long: pd.DataFrame, condition: str, base: str, reach: str) -> dict[str, float]:
-    """How much more often parts of one reach are alike than in another condition, for each concept that has such."""
-    means = long[long["reach"] == reach].groupby(["concept", "condition"], observed=True)["like"].mean().unstack()
-    return {str(name): float(x) for name, x in (means[condition] - means[base]).dropna().items()}
+def gained_by_concept(long: pd.DataFrame, condition: str, base: str) -> pd.Series:
+    """How much more often parts are alike than in another condition, by concept; its parts weigh alike."""
+    means = long.groupby(["concept", "part", "condition"], observed=True)["like"].mean().unstack()
+    return (means[condition] - means[base]).dropna().groupby(level=0, observed=True).mean()
 
 
 def ceiling_of(concept: Concept, instruments: Instruments) -> pd.DataFrame:

@@ -145,6 +145,20 @@ def misranking(rows: pd.DataFrame, conditions: Sequence[str], score: str, truth:
     return bounded(mean_of_units(np.array(shares), UNITS["concept"]), 0, 1) if len(shares) > 1 else None
 
 
+def said_of_joint(by_rate: Scores, best: str, where: Mapping[str, pd.DataFrame]) -> str:
+    """How often edit and identity are both right at a rate, and by how much more where that is most often, paired, on
+    some rows by their names; in a sentence, which is empty where pictures cannot be read."""
+    joints = {name: numbers["joint"].value for name, numbers in by_rate.items() if "joint" in numbers}
+    if best not in joints:
+        return ""
+    found = f" There edit and identity are both right in {by_rate[best]['joint']:.2f} of the pictures"
+    most = max(joints, key=joints.__getitem__)
+    if joints[most] == joints[best]:
+        return f"{found}."
+    more = known_scores({name: against(rows, most, best, "joint") for name, rows in where.items()})
+    return f"{found}; at {most}, which has most, by {' and '.join(f'{x:+.2f}{name}' for name, x in more.items())}."
+
+
 def runs_of(finished: Mapping[str, Sequence[Labelled]], concept: str, seed: int) -> dict[tuple[str, str], str]:
     """The run of each section and condition of one concept and seed."""
     return {

@@ -135,6 +135,27 @@ def well_ranked(ranks: Mapping[str, Interval]) -> str:
     return all_of(*(results.falls(ranks[name], WRONG) for name in RANKED if name in ranks))
 
 
+def said_of_trade(rises: Mapping[str, Interval]) -> str:
+    """How both scores go with the distance, from their rank correlations; in a sentence."""
+    if not rises:
+        return "Too few rates to say how the scores go with the distance."
+    goes = {"yes": "rises", "no": "falls", "undecided": "may rise or fall"}
+    kept, obeyed = (f"{goes[results.verdict(rises[value])]} (" for value in ("kept", "obeyed"))
+    return (
+        f"As the token moves away, reconstruction {kept}rank correlation {rises['kept']:+.2f}) and editability "
+        f"{obeyed}{rises['obeyed']:+.2f})."
+    )
+
+
+def said_of_knee(found: Mapping[str, Interval] | None) -> str:
+    """Up to which distance more is kept than is lost, if that is known; in a sentence."""
+    if not found:
+        return "Too few rates to look for a distance at which it stops paying."
+    if knee(found) != "yes":
+        return "A distance at which it stops paying was not found (H3)."
+    return f"Up to a distance of {found['distance']:.3g} more is kept than is lost."
+
+
 def table(verdicts: Mapping[str, Any]) -> pd.DataFrame:
     """One row a hypothesis."""
     said = {name: v if isinstance(v, str) else f"not asked: {v['reason']}" for name, v in verdicts.items()}

@@ -163,6 +163,22 @@ def test_rates_that_an_interval_cannot_tell_from_the_chosen_one_are_named(main):
     assert "twin" in report.not_apart(both, twin, "rate 1")
 
 
+def test_the_answer_says_what_is_known(main):
+    names = list(RATES.values())
+    assert verdict.said_of_trade({}) and "Too few" in verdict.said_of_knee(None)
+    rises = {value: report.correlations(main, names, value) for value in ("kept", "obeyed")}
+    assert "reconstruction rises (rank" in verdict.said_of_trade(
+        rises
+    ) and "editability falls (-" in verdict.said_of_trade(rises)
+    assert "Up to a distance of" in verdict.said_of_knee(report.bent(main, names))
+    by_rate = report.scored(main, names)
+    most = max(names, key=lambda name: by_rate[name]["joint"].value)
+    assert "which has most" not in uses.said_of_joint(by_rate, most, {"": main})
+    other = min(names, key=lambda name: by_rate[name]["joint"].value)
+    assert f"at {most}, which has most, by +" in uses.said_of_joint(by_rate, other, {"": main, " elsewhere": main})
+    assert uses.said_of_joint({}, most, {"": main}) == ""
+
+
 def test_guidance_is_compared_at_the_same_noise():
     rows, _, _ = everything(seeds=(0,))
     rows = rows.assign(condition=rows["run"].str.split(" ", n=1).str[1].str[:-2])
