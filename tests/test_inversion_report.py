@@ -167,9 +167,8 @@ def test_the_answer_says_what_is_known(main):
     names = list(RATES.values())
     assert verdict.said_of_trade({}) and "Too few" in verdict.said_of_knee(None)
     rises = {value: report.correlations(main, names, value) for value in ("kept", "obeyed")}
-    assert "reconstruction rises (rank" in verdict.said_of_trade(
-        rises
-    ) and "editability falls (-" in verdict.said_of_trade(rises)
+    trade = verdict.said_of_trade(rises)
+    assert "reconstruction rises (rank" in trade and "editability falls (-" in trade
     assert "Up to a distance of" in verdict.said_of_knee(report.bent(main, names))
     by_rate = report.scored(main, names)
     most = max(names, key=lambda name: by_rate[name]["joint"].value)
